@@ -1,0 +1,356 @@
+"""Declarative configuration: one dataclass definition yields parsing, validation and documentation.
+
+A configuration is a frozen dataclass whose fields are made by :func:`setting`.  :func:`parse`
+turns a nested mapping (from YAML or from ROS parameters) into it and raises one clear
+:class:`~ab_ros.errors.ConfigError` for a wrong key, type or value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ab_ros.errors import ConfigError, one_of
+
+T = TypeVar("T")
+REQUIRED: Any = dataclasses.MISSING
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting means and which values it takes."""
+
+    doc: str
+    unit: str = ""
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    one_of: tuple[Any, ...] | None = None
+    live: bool = False
+
+    def allowed(self) -> str:
+        """Say in words which values are allowed."""
+        if self.one_of is not None:
+            return one_of(self.one_of)
+        bounds = [
+            f"{sign} {bound:g}"
+            for sign, bound in ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
+            if bound is not None
+        ]
+        unit = f" {self.unit}" if self.unit else ""
+        return " and ".join(bounds) + unit if bounds else f"any finite value{unit}"
+
+    def broken_by(self, value: Any) -> bool:
+        """Whether ``value`` (a scalar) breaks the rule."""
+        if self.one_of is not None and value not in self.one_of:
+            return True
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not math.isfinite(value):
+            return True
+        return (
+            (self.ge is not None and value < self.ge)
+            or (self.gt is not None and value <= self.gt)
+            or (self.le is not None and value > self.le)
+            or (self.lt is not None and value >= self.lt)
+        )
+
+
+def setting(
+    default: Any = REQUIRED,
+    *,
+    doc: str,
+    unit: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    one_of: tuple[Any, ...] | None = None,
+    live: bool = False,
+) -> Any:
+    """Declare a dataclass field as a setting.
+
+    Parameters
+    ----------
+    default : the default value; a callable is called for each new object; without one the
+        setting is required.
+    doc : one sentence, shown as the ROS parameter's description.
+    unit : SI unit, as text.
+    ge, gt, le, lt : bounds of a number, or of every number in a tuple.
+    one_of : the allowed values.
+    live : whether a running node may change it.
+    """
+    metadata = {"rule": Rule(doc, unit, ge, gt, le, lt, one_of, live)}
+    if default is REQUIRED:
+        return field(metadata=metadata)
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a mapping came from: a file and the line of each key path, where known."""
+
+    file: str = ""
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+
+    def at(self, path: tuple[str, ...]) -> str:
+        """Describe a key path, as ``demo.yaml:12: brain.dt``."""
+        full = self.prefix + path
+        known = full
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = f":{self.lines[known]}" if known in self.lines else ""
+        name = ".".join(path) or "(top level)"
+        return f"{self.file}{line}: {name}" if self.file else name
+
+    def below(self, *keys: str) -> Source:
+        """Return the source of the mapping under ``keys``."""
+        return Source(self.file, self.lines, self.prefix + keys)
+
+
+def rule_of(cls: type, name: str) -> Rule:
+    """Return the rule of a configuration class's field."""
+    for item in dataclasses.fields(cls):
+        if item.name == name:
+            rule = item.metadata.get("rule")
+            return rule if isinstance(rule, Rule) else Rule(doc="")
+    raise KeyError(f"{cls.__name__} has no setting {name!r}")
+
+
+def parse(
+    cls: type[T], data: Mapping[str, Any], source: Source | None = None, path: tuple[str, ...] = ()
+) -> T:
+    """Build a configuration object from a nested mapping.
+
+    Raises
+    ------
+    ConfigError
+        for an unknown or missing key, a value of the wrong type, or one out of bounds; the message
+        has the file, line and key, the value, and what is allowed.
+    """
+    source = source or Source()
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{source.at(path)}: must be a mapping, not {data!r}")
+    hints = typing.get_type_hints(cls)
+    known = {item.name: item for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
+    for key in data:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), list(known), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(
+                f"{source.at((*path, str(key)))}: unknown key{hint} Allowed is {one_of(sorted(known))}"
+            )
+    values: dict[str, Any] = {}
+    for name, item in known.items():
+        if name in data:
+            rule = item.metadata.get("rule") or Rule(doc="")
+            values[name] = _coerce(hints[name], data[name], rule, source, (*path, name))
+        elif item.default is REQUIRED and item.default_factory is REQUIRED:
+            raise ConfigError(f"{source.at((*path, name))}: is required but missing")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{source.at(path)}: {error}") from None
+
+
+def _coerce(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, ...]) -> Any:
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in arguments if a is not type(None)]
+        if value is None:
+            return None
+        return _coerce(inner[0], value, rule, source, path)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return parse(hint, value, source, path)
+    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{source.at(path)}: must be a mapping of names, not {value!r}")
+        return {
+            str(k): _coerce(arguments[1], v, rule, source, (*path, str(k)))
+            for k, v in value.items()
+        }
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{source.at(path)}: must be a list, not {value!r}")
+        item_hint = arguments[0]
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            pass
+        elif len(value) != len(arguments):
+            raise ConfigError(
+                f"{source.at(path)}: must have {len(arguments)} items, not {len(value)}"
+            )
+        return tuple(_coerce(item_hint, v, rule, source, path) for v in value)
+    return _scalar(hint, value, rule, source, path)
+
+
+def _scalar(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, ...]) -> Any:
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        try:
+            return hint(value)
+        except ValueError:
+            raise ConfigError(
+                f"{source.at(path)}: {value!r} is not allowed; {one_of(m.value for m in hint)}"
+            ) from None
+    wrong = False
+    if hint is bool:
+        wrong = not isinstance(value, bool)
+    elif hint is int:
+        wrong = isinstance(value, bool) or not isinstance(value, int)
+    elif hint is float:
+        wrong = isinstance(value, bool) or not isinstance(value, (int, float))
+        value = value if wrong else float(value)
+    elif hint is str:
+        wrong = not isinstance(value, str)
+    elif hint is Path:
+        wrong = not isinstance(value, (str, Path))
+        value = value if wrong else Path(value)
+    if wrong:
+        kind = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+        raise ConfigError(
+            f"{source.at(path)}: must be {kind.get(hint, 'a path')}, not {value!r}"
+            f" ({type(value).__name__})"
+        )
+    if rule.broken_by(value):
+        raise ConfigError(f"{source.at(path)}: {value!r} is not allowed; must be {rule.allowed()}")
+    return value
+
+
+def load_yaml(path: Path) -> tuple[dict[str, Any], Source]:
+    """Read a YAML file and remember the line of every key.
+
+    Raises
+    ------
+    ConfigError
+        if the file is missing, is not YAML, repeats a key, or is not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_lines(node, (), str(path))) if node is not None else {}
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold a mapping at the top level, not {data!r}")
+    return data, Source(str(path), lines)
+
+
+def _lines(
+    node: yaml.Node, path: tuple[str, ...], file: str
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ConfigError(f"{file}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
+            seen.add(key.value)
+            below = (*path, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _lines(value, below, file)
+
+
+def node_parameters(
+    data: Mapping[str, Any], source: Source, node: str
+) -> tuple[dict[str, Any], Source]:
+    """Return the ``ros__parameters`` of one node in a ROS 2 parameter file.
+
+    Keys may be ``brain``, ``/brain``, ``/**/brain`` or ``/**`` (for all nodes); a later, more
+    specific one wins key by key.
+    """
+    merged: dict[str, Any] = {}
+    found = source
+    for key in sorted(data, key=lambda k: k.rsplit("/", 1)[-1] == node):
+        last = key.rsplit("/", 1)[-1]
+        if last not in (node, "**"):
+            continue
+        block = data[key]
+        if not isinstance(block, Mapping) or "ros__parameters" not in block:
+            raise ConfigError(f"{source.at((key,))}: must hold a mapping 'ros__parameters'")
+        merged = _merge(merged, block["ros__parameters"] or {})
+        found = source.below(key, "ros__parameters")
+    return merged, found
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted parameter names into a nested mapping."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *above, last = name.split(".")
+        place = nested
+        for key in above:
+            below = place.setdefault(key, {})
+            if not isinstance(below, dict):
+                raise ConfigError(f"{name}: {key!r} is both a value and a group")
+            place = below
+        place[last] = value
+    return nested
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the (dotted name, value) pairs of a configuration object or nested mapping."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items: Mapping[str, Any] = {
+            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init
+        }
+    elif isinstance(value, Mapping):
+        items = value
+    else:
+        yield prefix, value
+        return
+    for key, item in items.items():
+        yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
+
+
+def rules(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
+    """Yield (dotted name, type, rule) of every setting; ``*`` stands for a name of the user's."""
+    hints = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        if not item.init:
+            continue
+        name = f"{prefix}{item.name}"
+        hint = hints[item.name]
+        arguments = typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            hint = next(a for a in arguments if a is not type(None))
+            arguments = typing.get_args(hint)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from rules(hint, f"{name}.")
+        elif len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]):
+            yield from rules(typing.cast(type, arguments[1]), f"{name}.*.")
+        else:
+            yield name, hint, item.metadata.get("rule") or Rule(doc="")
+
+
+def describe(cls: type) -> str:
+    """Return a table of all settings of a configuration class, as Markdown."""
+    rows = ["| setting | type | allowed | meaning |", "|---|---|---|---|"]
+    for name, hint, rule in rules(cls):
+        kind = getattr(hint, "__name__", str(hint))
+        rows.append(f"| `{name}` | {kind} | {rule.allowed()} | {rule.doc} |")
+    return "\n".join(rows)
