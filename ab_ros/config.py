@@ -260,7 +260,9 @@ def _lines(
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                raise ConfigError(f"{file}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
+                raise ConfigError(
+                    f"{file}:{key.start_mark.line + 1}: key {key.value!r} stands twice"
+                )
             seen.add(key.value)
             below = (*path, str(key.value))
             yield below, key.start_mark.line + 1

@@ -134,7 +134,9 @@ class Contract:
         }
         layers = _mapping(io, "stdp3").get("layers") or ()
         if isinstance(layers, str) or not all(isinstance(layer, str) for layer in layers):
-            raise ContractError(f"contract: io.stdp3.layers must be a list of texts, not {layers!r}")
+            raise ContractError(
+                f"contract: io.stdp3.layers must be a list of texts, not {layers!r}"
+            )
         return cls(constants, stdp3_layers=tuple(layers), **ports)
 
 

@@ -44,7 +44,9 @@ class Observation:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.stamp):
-            raise ObservationError(f"observation {self.id!r}: stamp must be finite, not {self.stamp}")
+            raise ObservationError(
+                f"observation {self.id!r}: stamp must be finite, not {self.stamp}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The Brain port and the brains behind it."""

@@ -1,0 +1,100 @@
+"""From an architecture's settings to a network of the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.brains.architecture import ArchitectureSettings, ProjectionSettings
+from ab_ros.codec.registry import make_encoder
+from ab_ros.config import Source
+from ab_ros.engine.network import Network
+from ab_ros.engine.synapses import SYNAPSES
+from ab_ros.errors import ConfigError, EngineError, one_of
+
+
+def build_network(
+    architecture: ArchitectureSettings, seed: int, source: Source | None = None
+) -> Network:
+    """Build the network of an architecture; weights are drawn from ``seed``.
+
+    Raises
+    ------
+    ConfigError
+        for a projection that cannot be wired, naming file and key.
+    """
+    source = source or Source()
+    network = Network(seed=seed)
+    for name, item in architecture.inputs.items():
+        encoder = make_encoder(item.encoder, item.options, 0, source, ("inputs", name))
+        network.add_source(name, encoder.size)
+    for name, feedback in architecture.feedback.items():
+        network.add_source(name, feedback.size)
+    for name, population in architecture.populations.items():
+        network.add_neurons(
+            name,
+            population.size,
+            population.neuron,
+            noise=population.noise,
+            bias=population.bias,
+            common_noise=population.common_noise,
+            common_groups=population.parts,
+        )
+    for index, (name, projection) in enumerate(architecture.projections.items()):
+        where = ("projections", name)
+        sizes = network.size(projection.source), network.size(projection.target)
+        try:
+            connected = _pairs(projection, *sizes)
+            rng = np.random.default_rng([seed, index])
+            low, high = projection.weight - projection.spread, projection.weight + projection.spread
+            weight = rng.uniform(low, high, sizes)
+            connected &= rng.random(sizes) < projection.probability
+            if not connected.any():
+                raise ConfigError("connects no pair of neurons")
+            network.connect(
+                name,
+                projection.source,
+                projection.target,
+                _synapse(projection),
+                weight=np.where(connected, weight, np.nan),
+                delay=projection.delay,
+                layer=projection.layer or None,
+            )
+        except (ConfigError, EngineError) as error:
+            raise ConfigError(f"{source.at(where)}: {error}") from None
+    network.build()
+    return network
+
+
+def _synapse(projection: ProjectionSettings) -> object:
+    kind = SYNAPSES[projection.synapse]
+    allowed = [field.name for field in dataclasses.fields(kind)]
+    for key in projection.options:
+        if key not in allowed:
+            raise ConfigError(
+                f"options.{key}: is not a setting of a {projection.synapse} synapse;"
+                f" {one_of(allowed)}"
+            )
+    return kind(**projection.options)
+
+
+def _pairs(projection: ProjectionSettings, pre: int, post: int) -> NDArray[np.bool_]:
+    """Return which pairs are connected, bool[pre, post]."""
+    pairs = np.zeros((pre, post), bool)
+    half_pre, half_post = pre // 2, post // 2
+    if projection.pattern == "all_to_all":
+        pairs[:] = True
+    elif projection.pattern == "one_to_one":
+        if pre != post:
+            raise ConfigError(f"pattern one_to_one: sizes differ ({pre} and {post})")
+        np.fill_diagonal(pairs, True)
+    else:
+        pairs[:half_pre, half_post:] = True
+        pairs[half_pre:, :half_post] = True
+    if projection.target_part == "first_half":
+        pairs[:, half_post:] = False
+    elif projection.target_part == "second_half":
+        pairs[:, :half_post] = False
+    return pairs

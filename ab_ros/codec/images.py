@@ -1,0 +1,134 @@
+"""Encoders of camera images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.codec.encoder import Encoder, RegularRate
+from ab_ros.config import setting
+from ab_ros.errors import ObservationError, one_of
+from ab_ros.values import Observation
+
+_CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0)}
+
+
+@dataclass(frozen=True)
+class SaliencySettings:
+    """Colour saliency on a grid of ON cells."""
+
+    width: int = setting(16, doc="Columns of the grid of cells.", ge=1, le=512)
+    height: int = setting(12, doc="Rows of the grid of cells.", ge=1, le=512)
+    colour: str = setting(
+        "red", doc="Colour that stands out.", one_of=("red", "green", "blue", "bright")
+    )
+    blur: float = setting(0.6, doc="Gaussian blur on the grid, sigma.", unit="cells", ge=0.0, le=10)
+    threshold: float = setting(
+        0.002, doc="Mean saliency (0 to 1) below which the image counts as empty.", ge=0.0, le=1.0
+    )
+    max_rate: float = setting(
+        400.0, doc="Rate of all cells together when something is seen.", unit="Hz", gt=0, le=100000
+    )
+
+
+def pixels(observation: Observation) -> NDArray[np.uint8]:
+    """Return the image of an observation as uint8[H, W, C], checked.
+
+    Raises
+    ------
+    ObservationError
+        if the format is unknown or the array does not have that form.
+    """
+    image = observation.data
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise ObservationError(f"input {observation.id!r}: an image must be an array of uint8")
+    if observation.format == "mono8" and image.ndim == 2:
+        return image[:, :, None]
+    if observation.format not in _CHANNELS and observation.format != "mono8":
+        raise ObservationError(
+            f"input {observation.id!r}: image format {observation.format!r} is not known;"
+            f" {one_of((*_CHANNELS, 'mono8'))}"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ObservationError(
+            f"input {observation.id!r}: a {observation.format} image must have the form [H, W, 3],"
+            f" not {list(image.shape)}"
+        )
+    return image
+
+
+def saliency(image: NDArray[np.uint8], order: tuple[int, ...], colour: str) -> NDArray[np.float32]:
+    """Return how much each pixel stands out, float32[H, W] in [0, 1].
+
+    A colour's saliency is its channel minus the larger of the other two, at least 0 (colour
+    opponency: Itti, Koch & Niebur, A model of saliency-based visual attention, 1998).
+    """
+    if image.shape[2] == 1 or colour == "bright":
+        return (image.max(axis=2) / np.float32(255)).astype(np.float32)
+    planes = [image[:, :, channel] for channel in order]
+    mine = planes.pop(("red", "green", "blue").index(colour))
+    return cv2.subtract(mine, cv2.max(planes[0], planes[1])).astype(np.float32) / np.float32(255)
+
+
+class SaliencyEncoder(Encoder):
+    """Where a colour stands out in the image, as regular-rate ON cells on a grid.
+
+    The saliency is averaged to ``width`` × ``height`` cells, blurred, and its *sum* is normalised:
+    a near or a far object gives as many spikes.
+    """
+
+    def __init__(self, settings: SaliencySettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.size = settings.width * settings.height
+        self._code = RegularRate(self.size, seed)
+
+    def rates(self, observation: Observation) -> NDArray[np.float64]:
+        """Return the cells' rates, float64[size] in Hz, row by row from the upper left."""
+        s = self.settings
+        image = pixels(observation)
+        if image.shape[0] < s.height or image.shape[1] < s.width:
+            raise ObservationError(
+                f"input {observation.id!r}: an image of {image.shape[1]}x{image.shape[0]} is smaller"
+                f" than the encoder's grid of {s.width}x{s.height}"
+            )
+        # On the small image first: averaging commutes with all but the opponency's cut at 0, and
+        # the grid needs no more than a few pixels per cell.
+        across, down = 4 * s.width, 4 * s.height
+        if image.shape[1] > 2 * across and image.shape[0] > 2 * down:
+            image = cv2.resize(image, (2 * across, 2 * down), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            image = image if image.ndim == 3 else image[:, :, None]
+        order = _CHANNELS.get(observation.format, (0, 1, 2))
+        grid = cv2.resize(
+            saliency(image, order, s.colour), (s.width, s.height), interpolation=cv2.INTER_AREA
+        )
+        if float(grid.mean()) < s.threshold:
+            return np.zeros(self.size)
+        if s.blur > 0:
+            grid = cv2.GaussianBlur(grid, (0, 0), s.blur, borderType=cv2.BORDER_CONSTANT)
+        flat = grid.reshape(-1).astype(np.float64)
+        return flat * (s.max_rate / flat.sum())
+
+    def encode(
+        self, observation: Observation | None, timesteps: int, dt: float
+    ) -> NDArray[np.uint8]:
+        """Return the raster of the next cycle; without an image the cells are silent."""
+        if observation is None:
+            return np.zeros((timesteps, self.size), np.uint8)
+        return self._code.raster(self.rates(observation), timesteps, dt)
+
+    def reset(self, seed: int) -> None:
+        """Draw the phases anew."""
+        self._code = RegularRate(self.size, seed)
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """Return the phases."""
+        return {"phase": self._code.phase}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take the phases back."""
+        self._code.phase = np.array(state["phase"], np.float64)

@@ -1,0 +1,89 @@
+"""Encoders of joint states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.codec.encoder import Encoder, RegularRate
+from ab_ros.config import setting
+from ab_ros.errors import ConfigError, ObservationError, one_of
+from ab_ros.values import Observation
+
+
+@dataclass(frozen=True)
+class JointPopulationSettings:
+    """Gaussian population code of joint positions."""
+
+    joints: tuple[str, ...] = setting(doc="Joints that are encoded, by name.")
+    lower: float = setting(-3.1416, doc="Position of the first cell's centre.", unit="rad or m")
+    upper: float = setting(3.1416, doc="Position of the last cell's centre.", unit="rad or m")
+    cells: int = setting(8, doc="Cells per joint.", ge=2, le=4096)
+    width: float = setting(
+        1.0, doc="Sigma of a cell's tuning, in distances between centres.", gt=0, le=100
+    )
+    max_rate: float = setting(100.0, doc="Rate at a cell's centre.", unit="Hz", gt=0, le=1000)
+
+    def __post_init__(self) -> None:
+        if not self.joints:
+            raise ConfigError("joints: must name at least one joint")
+        if self.lower >= self.upper:
+            raise ConfigError(
+                f"lower: must be below upper ({self.lower} is not below {self.upper})"
+            )
+
+
+class JointPopulationEncoder(Encoder):
+    """Joint positions as Gaussian tuning curves, ``cells`` per joint, as regular-rate trains.
+
+    Each cell has a preferred position, evenly spaced over [lower, upper]; its rate falls off as
+    exp(-d² / 2σ²) (population coding: Pouget, Dayan & Zemel, 2000).
+    """
+
+    def __init__(self, settings: JointPopulationSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.size = settings.cells * len(settings.joints)
+        self._centres = np.linspace(settings.lower, settings.upper, settings.cells)
+        spacing = (settings.upper - settings.lower) / (settings.cells - 1)
+        self._sigma = settings.width * spacing
+        self._code = RegularRate(self.size, seed)
+
+    def rates(self, observation: Observation) -> NDArray[np.float64]:
+        """Return the cells' rates, float64[size] in Hz, joint by joint."""
+        names = list(observation.meta.get("names", ()))
+        missing = [joint for joint in self.settings.joints if joint not in names]
+        if missing:
+            raise ObservationError(
+                f"input {observation.id!r}: joint states lack {', '.join(missing)}; they have"
+                f" {one_of(names)}"
+            )
+        table = np.asarray(observation.data, np.float64)
+        position = table[0, [names.index(joint) for joint in self.settings.joints]]
+        if not np.all(np.isfinite(position)):
+            raise ObservationError(f"input {observation.id!r}: joint positions must be finite")
+        distance = (position[:, None] - self._centres) / self._sigma
+        return (self.settings.max_rate * np.exp(-0.5 * distance**2)).reshape(-1)
+
+    def encode(
+        self, observation: Observation | None, timesteps: int, dt: float
+    ) -> NDArray[np.uint8]:
+        """Return the raster of the next cycle; without a joint state the cells are silent."""
+        if observation is None:
+            return np.zeros((timesteps, self.size), np.uint8)
+        return self._code.raster(self.rates(observation), timesteps, dt)
+
+    def reset(self, seed: int) -> None:
+        """Draw the phases anew."""
+        self._code = RegularRate(self.size, seed)
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """Return the phases."""
+        return {"phase": self._code.phase}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take the phases back."""
+        self._code.phase = np.array(state["phase"], np.float64)

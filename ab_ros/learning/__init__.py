@@ -1,0 +1,1 @@
+"""Reward, deviation and feedback: how a brain is told what its actions were worth."""

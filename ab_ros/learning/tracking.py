@@ -1,0 +1,75 @@
+"""Ready-made policies: keep a target in the middle of the camera image, grasp when it is there.
+
+Options (``summary["options"]``): ``axes`` {layer: "azimuth" | "elevation" | "grasp"} says what
+each layer is rewarded for; ``scale`` (rad) is the reduction of error that earns the full reward;
+``jump`` (rad), if given, makes a cycle neutral when the target itself leapt by more;
+``on_target`` (rad) is the error within which the gripper shall close; ``feedback``
+{feedback id: {"axis", "sign"}} and ``full`` (rad), the error at which a feedback is always on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NEUTRAL = 0.5
+_SCALE = math.radians(4.0)
+_ON_TARGET = math.radians(5.0)
+_FULL = math.radians(10.0)
+
+
+def compute_reward(
+    summary: Mapping[str, Any], *, stdp_layers: Sequence[str]
+) -> tuple[float, dict[str, float]]:
+    """Reward each axis for the error that the cycle took away; the global reward for both axes."""
+    before, after = summary["target"]["before"], summary["target"]["after"]
+    if before is None or after is None or not summary["executed"]:
+        return NEUTRAL, dict.fromkeys(stdp_layers, NEUTRAL)
+    options = summary["options"]
+    scale = options.get("scale", _SCALE)
+    axes: Mapping[str, str] = options.get("axes", {})
+    jump = options.get("jump", math.inf)
+    by_layer = {}
+    gains = []
+    for layer in stdp_layers:
+        axis = axes.get(layer)
+        if axis == "grasp":
+            by_layer[layer] = _grasp(summary, layer, options)
+        elif axis in ("azimuth", "elevation"):
+            gain = abs(before[axis]) - abs(after[axis])
+            gain = 0.0 if abs(gain) > jump else max(-1.0, min(1.0, gain / scale))
+            gains.append(gain)
+            by_layer[layer] = 0.5 + 0.5 * gain
+        else:
+            by_layer[layer] = NEUTRAL
+    overall = 0.5 + 0.5 * sum(gains) / len(gains) if gains else NEUTRAL
+    return overall, by_layer
+
+
+def compute_deviation(
+    feedback_id: str, *, T: int, ctx: Mapping[str, Any] | None = None
+) -> list[float]:
+    """Return +1 for a part of the time that grows with the error on the feedback's side, else -1.
+
+    The pulses are spread evenly over the T timesteps.
+    """
+    after = ctx["target"]["after"] if ctx else None
+    options = ctx["options"] if ctx else {}
+    rule = options.get("feedback", {}).get(feedback_id)
+    if after is None or rule is None:
+        return [0.0] * T
+    error = after[rule["axis"]] * rule["sign"]
+    duty = max(0.0, min(1.0, error / options.get("full", _FULL)))
+    return [1.0 if int((t + 1) * duty) > int(t * duty) else -1.0 for t in range(T)]
+
+
+def _grasp(summary: Mapping[str, Any], layer: str, options: Mapping[str, Any]) -> float:
+    """Reward closing on target and opening off it, by the balance of the population's halves."""
+    spikes = summary["spikes"].get(layer)
+    if spikes is None:
+        return NEUTRAL
+    on_target = summary["target"]["before"]["error"] < options.get("on_target", _ON_TARGET)
+    balance = spikes["first_half"] - spikes["second_half"]
+    balance = max(-1.0, min(1.0, balance / options.get("grasp_scale", 4.0)))
+    return 0.5 + 0.5 * (balance if on_target else -balance)
