@@ -23,7 +23,7 @@ class RewardModulation:
     def __init__(self, layers: Iterable[str], baseline_cycles: float = 0.0) -> None:
         self.layers = tuple(layers)
         self.baseline = np.zeros(len(self.layers))
-        self._rate = 1.0 / baseline_cycles if baseline_cycles > 0 else 0.0
+        self._rate = 1.0 / max(baseline_cycles, 1.0) if baseline_cycles > 0 else 0.0
 
     def modulate(self, reward: Reward) -> Mapping[str, float]:
         """Return {layer: m} and move the baseline."""

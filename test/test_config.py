@@ -1,0 +1,120 @@
+"""Configuration: one clear error that says where, what, and what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ab_ros.config import (
+    describe,
+    flatten,
+    load_yaml,
+    nest,
+    node_parameters,
+    parse,
+    rules,
+    setting,
+)
+from ab_ros.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Limit:
+    lower: float = setting(-1.0, doc="Lower end.", unit="rad")
+    upper: float = setting(1.0, doc="Upper end.", unit="rad", le=3.0)
+
+    def __post_init__(self) -> None:
+        if self.lower >= self.upper:
+            raise ConfigError("lower: must be below upper")
+
+
+@dataclass(frozen=True)
+class Robot:
+    name: str = setting(doc="Name.")
+    gain: float = setting(1.0, doc="Gain.", gt=0.0, le=10.0, live=True)
+    mode: str = setting("hold", doc="Stop action.", one_of=("hold", "ramp"))
+    joints: tuple[str, ...] = setting((), doc="Joints.")
+    limits: dict[str, Limit] = setting(dict, doc="Limits by joint.")
+    rate: int | None = setting(None, doc="Rate.", ge=1)
+
+
+def test_nested_settings_are_parsed_and_defaults_filled_in() -> None:
+    robot = parse(Robot, {"name": "arm", "gain": 2, "limits": {"pan": {"lower": -2}}})
+    assert robot.gain == 2.0 and isinstance(robot.gain, float)
+    assert robot.limits["pan"] == Limit(-2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"name": "a", "gian": 1.0}, "gian: unknown key; did you mean 'gain'?"),
+        ({"gain": 1.0}, "name: is required"),
+        ({"name": "a", "gain": 0.0}, "0.0 is not allowed; must be > 0 and <= 10"),
+        ({"name": "a", "gain": float("nan")}, "nan is not allowed"),
+        ({"name": "a", "gain": "1"}, "must be a number, not '1' (str)"),
+        ({"name": "a", "gain": True}, "must be a number"),
+        ({"name": "a", "mode": "stop"}, "'stop' is not allowed; must be one of: hold, ramp"),
+        ({"name": "a", "joints": "pan"}, "must be a list"),
+        ({"name": "a", "joints": [1]}, "must be text"),
+        ({"name": "a", "limits": {"pan": {"upper": 4.0}}}, "limits.pan.upper: 4.0"),
+        ({"name": "a", "limits": {"pan": {"lower": 2.0}}}, "limits.pan: lower: must be below"),
+        ({"name": "a", "limits": [1]}, "must be a mapping"),
+        ({"name": "a", "rate": 0}, "must be >= 1"),
+    ],
+)
+def test_bad_settings_are_refused_with_what_is_allowed(data: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(Robot, data)
+    assert says in str(error.value)
+
+
+def test_an_error_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**/motor:\n  ros__parameters:\n    name: arm\n    gain: -1.0\n")
+    data, source = load_yaml(file)
+    parameters, below = node_parameters(data, source, "motor")
+    with pytest.raises(ConfigError, match=r"robot\.yaml:4: gain: -1\.0 is not allowed"):
+        parse(Robot, parameters, below)
+
+
+def test_a_later_more_specific_block_wins(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "motor:\n  ros__parameters:\n    gain: 2.0\n/**:\n  ros__parameters:\n    gain: 1.0\n"
+        "    name: all\n"
+    )
+    data, source = load_yaml(file)
+    assert node_parameters(data, source, "motor")[0] == {"gain": 2.0, "name": "all"}
+    assert node_parameters(data, source, "brain")[0] == {"gain": 1.0, "name": "all"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a: [", "not valid YAML"), ("- a", "must hold a mapping"), ("a: 1\na: 2\n", ":2: key 'a'")],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_yaml(file)
+    assert "bad.yaml" in str(error.value) and says in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+        load_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_flat_names_and_nested_mappings_are_inverse() -> None:
+    robot = parse(Robot, {"name": "arm", "limits": {"pan": {}}})
+    flat = dict(flatten(robot))
+    assert flat["limits.pan.upper"] == 1.0
+    assert parse(Robot, nest(flat)) == robot
+
+
+def test_every_setting_is_described() -> None:
+    names = [name for name, _, _ in rules(Robot)]
+    assert "limits.*.lower" in names
+    assert "| `gain` | float | > 0 and <= 10 | Gain. |" in describe(Robot)
