@@ -1,0 +1,18 @@
+"""The spiking engine: neurons, synapses and the network that ticks them; it knows no robots."""
+
+from ab_ros.engine.network import Network
+from ab_ros.engine.neurons import PRESETS, NeuronParameters
+from ab_ros.engine.synapses import SYNAPSE_TYPES, Fixed, Plastic, RewardPlastic, Synapse
+from ab_ros.engine.wiring import Edges
+
+__all__ = [
+    "PRESETS",
+    "SYNAPSE_TYPES",
+    "Edges",
+    "Fixed",
+    "Network",
+    "NeuronParameters",
+    "Plastic",
+    "RewardPlastic",
+    "Synapse",
+]

@@ -1,0 +1,181 @@
+"""The built form of a network: neurons, synapse tables and spikes in flight, ready to be ticked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.engine.groups import NeuronGroup
+from ab_ros.engine.neurons import NeuronState
+from ab_ros.engine.synapses.rule import Rule, Selection, Synapse
+from ab_ros.engine.synapses.table import SynapseTable
+from ab_ros.engine.wiring import Synapses
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses of one type from one group to another, as they were connected.
+
+    Parameters
+    ----------
+    name : unique.
+    synapse : type and parameters.
+    from_neurons : whether the source is a neuron group, else a spike source.
+    pre_start, pre_size : the connected part, among all neurons or all spike sources.
+    post_start, post_size : the connected part among all neurons.
+    delay : ticks, at least 1.
+    layer : the reward layer, if any.
+    """
+
+    name: str
+    synapse: Synapse
+    from_neurons: bool
+    pre_start: int
+    pre_size: int
+    post_start: int
+    post_size: int
+    delay: int
+    layer: str | None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the synapses of a projection, ordered by (pre, post), lie: slots of a rule's table.
+
+    ``signature`` is uint64[1], a digest of everything but the weights.
+    """
+
+    projection: Projection
+    rule: Rule
+    slots: Selection
+    pre_start: int
+    signature: NDArray[np.uint64]
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pre and post of each synapse, relative to the connected parts."""
+        table = self.rule.table
+        rows = np.repeat(np.arange(table.pre_size), np.diff(table.row_start))[self.slots]
+        pre = rows + (table.pre_start - self.pre_start)
+        post = table.targets[self.slots].astype(np.int64)
+        return pre, post + (table.post_start - self.projection.post_start)
+
+
+def _signature(projection: Projection, synapses: Synapses) -> NDArray[np.uint64]:
+    digest = hashlib.sha256(repr(projection).encode())
+    digest.update(synapses.pre.astype("<i8").tobytes())
+    digest.update(synapses.post.astype("<i8").tobytes())
+    return np.frombuffer(digest.digest()[:8], dtype="<u8").astype(np.uint64)
+
+
+class Circuit:
+    """Neurons, rules and delay lines.
+
+    Attributes
+    ----------
+    source_count : indices below it are spike sources, those from it on are neurons.
+    neurons : parameters and state of the neurons.
+    rules : one per distinct (synapse parameters, delay).
+    placements : by projection name.
+    pending : float64[longest delay + 1, neurons], input that arrives at tick t in row t modulo
+        the number of rows.
+    tick : ticks since the start.
+    """
+
+    def __init__(
+        self,
+        source_count: int,
+        groups: list[NeuronGroup],
+        projections: list[tuple[Projection, Synapses]],
+        real: type[np.floating[Any]],
+    ) -> None:
+        self.source_count = source_count
+        self.neurons = NeuronState([(group.parameters, group.size) for group in groups])
+        self.rules: list[Rule] = []
+        self.placements: dict[str, Placement] = {}
+        self.tick = 0
+        longest = max((p.delay for p, _ in projections), default=1)
+        self.pending = np.zeros((longest + 1, self.neurons.size))
+        alike: dict[tuple[Synapse, int], list[tuple[Projection, Synapses]]] = {}
+        for projection, synapses in projections:
+            alike.setdefault((projection.synapse, projection.delay), []).append(
+                (projection, synapses)
+            )
+        for members in alike.values():
+            self._place(members, real)
+
+    def _place(
+        self, members: list[tuple[Projection, Synapses]], real: type[np.floating[Any]]
+    ) -> None:
+        """Make the table of projections that have synapse parameters and delay in common."""
+        synapse, delay = members[0][0].synapse, members[0][0].delay
+        starts = [p.pre_start + p.from_neurons * self.source_count for p, _ in members]
+        pre = np.concatenate([s.pre + start for (_, s), start in zip(members, starts, strict=True)])
+        post = np.concatenate([s.post + p.post_start for p, s in members])
+        weight = np.concatenate([s.weight for _, s in members])
+        slots: list[Selection] = [slice(None)]
+        if len(members) > 1:
+            # Stable: within a row, projections keep the order in which they were connected.
+            order = np.argsort(pre, kind="stable")
+            pre, post, weight = pre[order], post[order], weight[order]
+            slot_of = np.empty(order.size, dtype=np.intp)
+            slot_of[order] = np.arange(order.size)
+            ends = np.cumsum([s.pre.size for _, s in members])
+            slots = list(np.split(slot_of, ends[:-1]))
+        rule = synapse.rule(SynapseTable(pre, post, weight, delay, real, synapse.has_columns))
+        self.rules.append(rule)
+        for (projection, synapses), start, part in zip(members, starts, slots, strict=True):
+            self.placements[projection.name] = Placement(
+                projection, rule, part, start, _signature(projection, synapses)
+            )
+
+    def reset(self) -> None:
+        """Return all dynamic state to the start; the weights stay."""
+        self.neurons.reset()
+        self.pending.fill(0.0)
+        self.tick = 0
+        for rule in self.rules:
+            rule.reset()
+
+
+def advance(
+    circuit: Circuit,
+    raster: NDArray[np.uint8],
+    drive: NDArray[np.float64],
+    learning: bool,
+) -> None:
+    """Tick a circuit: the NumPy path, which the compiled one follows operation by operation.
+
+    Parameters
+    ----------
+    raster : uint8[T, sources + neurons]; the sources' part is read, the neurons' part written.
+    drive : float64[T, neurons], external current of each tick.
+    learning : whether weights may change.
+    """
+    neurons, rows = circuit.neurons, circuit.pending.shape[0]
+    first = circuit.source_count
+    for spikes, external in zip(raster, drive, strict=True):
+        arriving = circuit.pending[circuit.tick % rows]
+        external += arriving
+        arriving.fill(0.0)
+        neurons.step(external, spikes[first:])
+        for rule in circuit.rules:
+            table = rule.table
+            pre = spikes[table.pre_start : table.pre_stop].nonzero()[0]
+            if pre.size:
+                slots = table.row_slots(pre)
+                later = circuit.pending[(circuit.tick + table.delay) % rows]
+                np.add.at(
+                    later[table.post_start : table.post_stop],
+                    table.targets[slots],
+                    table.weights[slots].astype(np.float64),
+                )
+            if table.columns:
+                post = spikes[first + table.post_start : first + table.post_stop].nonzero()[0]
+                if pre.size or post.size:
+                    rule.learn(pre, post, learning)
+                rule.end_tick()
+        circuit.tick += 1

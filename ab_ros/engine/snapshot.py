@@ -1,0 +1,80 @@
+"""A circuit's state as arrays by name, and the checks before one is taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.engine.circuit import Circuit
+from ab_ros.errors import EngineError
+
+State = Mapping[str, NDArray[Any]]
+
+
+def circuit_state(circuit: Circuit) -> dict[str, NDArray[Any]]:
+    """Return copies of all arrays that change while a circuit is ticked or learns."""
+    state: dict[str, NDArray[Any]] = {
+        "neurons/parameters": np.stack([getattr(circuit.neurons, name) for name in "abcd"]),
+        "neurons/v": circuit.neurons.v.copy(),
+        "neurons/u": circuit.neurons.u.copy(),
+        "neurons/pending": circuit.pending.copy(),
+    }
+    for name, placement in circuit.placements.items():
+        rule = placement.rule
+        state[f"projection/{name}/signature"] = placement.signature.copy()
+        for field in rule.per_synapse:
+            state[f"projection/{name}/{field}"] = getattr(rule, field)[placement.slots].copy()
+        for field in rule.per_table:
+            state[f"projection/{name}/{field}"] = getattr(rule, field).copy()
+    return state
+
+
+def restore_circuit(circuit: Circuit, state: State) -> None:
+    """Take over a checked state, except for the clock."""
+    circuit.neurons.v[:] = state["neurons/v"]
+    circuit.neurons.u[:] = state["neurons/u"]
+    circuit.pending[:] = state["neurons/pending"]
+    for name, placement in circuit.placements.items():
+        rule = placement.rule
+        for field in rule.per_synapse:
+            getattr(rule, field)[placement.slots] = state[f"projection/{name}/{field}"]
+        for field in rule.per_table:
+            getattr(rule, field)[:] = state[f"projection/{name}/{field}"]
+
+
+def check_state(state: State, own: State, history: int) -> None:
+    """Compare a state with the one that a network has.
+
+    Raises
+    ------
+    EngineError
+        naming the entry, and what does not fit.
+    """
+    for key in own:
+        if key not in state:
+            raise EngineError(f"state: entry {key!r} is missing")
+    for key in state:
+        if key not in own:
+            raise EngineError(f"state: entry {key!r} does not belong to this network")
+    marks = state["credit/marks"].shape[:1]
+    if marks > (history,):
+        raise EngineError(f"state: holds {marks[0]} marked cycles, more than {history}")
+    for key, mine in own.items():
+        given = state[key]
+        # The history of marks is as long as it is; all other shapes follow from the network.
+        shape = marks + mine.shape[1:] if key.startswith("credit/") else mine.shape
+        if key == "credit/missed":
+            shape = mine.shape
+        if given.shape != shape or given.dtype != mine.dtype:
+            raise EngineError(
+                f"state: entry {key!r} must be {mine.dtype}{list(shape)}"
+                f" (got {given.dtype}{list(given.shape)})"
+            )
+        if given.dtype.kind == "f" and not np.isfinite(given).all():
+            raise EngineError(f"state: entry {key!r} must be finite")
+        fixed = key.endswith("/signature") or key == "neurons/parameters"
+        if fixed and not np.array_equal(given, mine):
+            raise EngineError(f"state: entry {key!r} is from a network that was built differently")

@@ -1,0 +1,181 @@
+"""Reward-modulated synapses: three factors, presynaptic × postsynaptic × reward.
+
+After E. M. Izhikevich, "Solving the distal reward problem through linkage of STDP and dopamine
+signaling", Cerebral Cortex 17 (2007), with soft bounds.
+
+In each tick, in this order:
+
+1. a presynaptic spike adds 1 to the synapse's trace x;
+2. a postsynaptic spike adds x to the synapse's eligibility e, then x halves;
+3. x decays by exp(-1 / tau_trace), e by exp(-1 / tau_eligible).
+
+A reward m in [-1, 1] changes the weight by ``lr * e * m * (w_max - w) / (w_max - w_min)`` if it is
+positive, by ``negative_gain * lr * e * m * (w - w_min) / (w_max - w_min)`` if it is negative, and
+then halves e, also if it is 0.  An inhibitory synapse (w_min < 0, w_max <= 0) strengthens away
+from 0.
+
+A reward often arrives after the activity that earned it.  The eligibility can be *marked* at the
+end of a cycle; a later reward for that cycle uses the eligibility of then.  The marked part
+halves, and what is left of the other half, decayed, is taken from all later marks and from the
+present eligibility: a reward that arrives at once does exactly what an unmarked one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.engine.synapses.decay import DecayFrame
+from ab_ros.engine.synapses.rule import BoundedSynapse, Reals, Rule, Selection
+from ab_ros.engine.synapses.table import SynapseTable
+
+
+@dataclass(frozen=True)
+class RewardPlastic(BoundedSynapse):
+    """Parameters of reward-modulated plasticity.
+
+    Parameters
+    ----------
+    lr : learning rate, at least 0.
+    w_min, w_max : bounds of the weight, w_min < w_max.
+    tau_trace : time constant of the presynaptic trace, ticks, greater than 0.
+    tau_eligible : time constant of the eligibility, ticks, greater than 0.
+    negative_gain : weight of negative rewards relative to positive ones, at least 0; values of
+        1.3 to 1.6 keep long training from growing all weights together.
+
+    Raises
+    ------
+    EngineError
+        naming the parameter, the bound that it breaks, and its value.
+    """
+
+    type_name: ClassVar[str] = "reward_plastic"
+
+    tau_trace: float = 20.0
+    tau_eligible: float = 500.0
+    negative_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("tau_trace", gt=0.0)
+        self._check("tau_eligible", gt=0.0)
+        self._check("negative_gain", ge=0.0)
+
+    def rule(self, table: SynapseTable) -> RewardPlasticRule:
+        """Return the rule of a table of reward-modulated synapses."""
+        return RewardPlasticRule(table, self)
+
+
+class RewardPlasticRule(Rule):
+    """Trace and eligibility per synapse, real[synapses], in scaled frames."""
+
+    per_synapse = ("weights", "trace", "eligibility")
+    per_table = ("trace_age", "eligibility_age")
+
+    def __init__(self, table: SynapseTable, parameters: RewardPlastic) -> None:
+        super().__init__(table)
+        self.parameters = parameters
+        self.trace_frame = DecayFrame(parameters.tau_trace)
+        self.eligibility_frame = DecayFrame(parameters.tau_eligible)
+        self.trace_age, self.eligibility_age = self.trace_frame.age, self.eligibility_frame.age
+        self.trace: Reals = np.zeros(table.size, dtype=table.real)
+        self.eligibility: Reals = np.zeros(table.size, dtype=table.real)
+        # Marks are copies of the stored eligibility, and the ages of the frame that they are in.
+        self.marks: Reals = np.empty((0, table.size), dtype=table.real)
+        self.mark_age = np.zeros(0, dtype=np.int64)
+
+    def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
+        """Update traces at presynaptic spikes, eligibility and traces at postsynaptic ones."""
+        table = self.table
+        if pre.size:
+            slots = table.row_slots(pre)
+            wide = self.trace[slots].astype(np.float64)
+            wide += self.trace_frame.stored_of_value
+            self.trace[slots] = wide
+        if post.size:
+            slots = table.column_slots(post)
+            factor = self.trace_frame.value_of_stored * self.eligibility_frame.stored_of_value
+            trace = self.trace[slots].astype(np.float64)
+            self.eligibility[slots] = self.eligibility[slots].astype(np.float64) + trace * factor
+            self.trace[slots] = trace * 0.5
+
+    def end_tick(self) -> None:
+        """Decay trace and eligibility."""
+        self.trace_frame.end_tick(self.trace)
+        self.eligibility_frame.end_tick(self.eligibility)
+
+    def reset(self) -> None:
+        """Clear trace and eligibility."""
+        for array in (self.trace, self.eligibility, self.trace_age, self.eligibility_age):
+            array.fill(0)
+
+    def current_eligibility(self) -> NDArray[np.float64]:
+        """Return the eligibility as it is now, float64[synapses]."""
+        return self.eligibility.astype(np.float64) * self.eligibility_frame.value_of_stored
+
+    def make_places(self, places: int) -> None:
+        """Make room for marks; there is none before the first, to save memory."""
+        if self.mark_age.size != places:
+            self.marks = np.zeros((places, self.table.size), dtype=self.table.real)
+            self.mark_age = np.zeros(places, dtype=np.int64)
+
+    def mark(self, place: int, places: int) -> None:
+        """Remember the present eligibility in one of ``places`` places."""
+        self.make_places(places)
+        self.marks[place] = self.eligibility
+        self.mark_age[place] = self.eligibility_age[0]
+
+    def reward(
+        self,
+        modulation: float,
+        slots: Selection,
+        learning: bool,
+        place: int | None = None,
+        since: int = 0,
+        later: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Apply a reward to the synapses in ``slots``.
+
+        Parameters
+        ----------
+        modulation : m in [-1, 1].
+        slots : which synapses.
+        learning : whether weights may change; the eligibility halves in either case.
+        place : the mark that the reward credits; None for the present eligibility.
+        since : ticks from that mark until now.
+        later : places of the marks after it, each with the ticks from the credited mark to it.
+        """
+        frame = self.eligibility_frame
+        if place is None:
+            stored = self.eligibility[slots].astype(np.float64)
+            eligibility = stored * frame.value_of_stored
+            self.eligibility[slots] = stored * 0.5
+        else:
+            stored = self.marks[place][slots].astype(np.float64)
+            age = int(self.mark_age[place])
+            eligibility = stored * frame.down[age]
+            spent = stored * 0.5
+            self.marks[place][slots] = spent
+            # Stored values of two frames differ by the time between the frames' set-ups only.
+            for other, ticks in later:
+                self._spend(
+                    self.marks[other], slots, spent, ticks + age - int(self.mark_age[other])
+                )
+            self._spend(self.eligibility, slots, spent, since + age - int(frame.age[0]))
+        if learning and modulation != 0.0:
+            p, bounds = self.parameters, self.parameters.bounds
+            gain = p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
+            bound = bounds.strong if modulation > 0.0 else bounds.weak
+            weights = self.table.weights
+            weights[slots] = bounds.moved(weights[slots], gain * eligibility, bound)
+
+    def _spend(
+        self, store: Reals, slots: Selection, spent: NDArray[np.float64], ticks: int
+    ) -> None:
+        """Take ``spent`` from stored eligibility whose frame was set up ``ticks`` later."""
+        left = spent * self.eligibility_frame.decayed(ticks)
+        store[slots] = np.maximum(store[slots].astype(np.float64) - left, 0.0)

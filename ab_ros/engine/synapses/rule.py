@@ -1,0 +1,161 @@
+"""What every synapse type provides: its parameters, and the rule that a table of them follows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.engine.synapses.table import SynapseTable
+from ab_ros.engine.validation import check_number
+from ab_ros.errors import EngineError
+
+Reals = NDArray[np.floating[Any]]
+Selection = slice | NDArray[np.intp]
+
+
+class Rule:
+    """One table of synapses of one type, with the state that its rule needs.
+
+    The network calls, every tick, :meth:`learn` with the spikes of that tick and then
+    :meth:`end_tick`; delivery of the weights is the network's.
+
+    Attributes
+    ----------
+    per_synapse : names of the attributes that are arrays with a value per slot.
+    per_table : names of the other arrays of dynamic state.
+    """
+
+    per_synapse: ClassVar[tuple[str, ...]] = ("weights",)
+    per_table: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, table: SynapseTable) -> None:
+        self.table = table
+
+    @property
+    def weights(self) -> Reals:
+        """Weights, real[synapses], in slot order."""
+        return self.table.weights
+
+    def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
+        """Take in the spikes of a tick.
+
+        Parameters
+        ----------
+        pre : presynaptic neurons that fired, relative to the table's ``pre_start``, ascending.
+        post : target neurons that fired, relative to the table's ``post_start``, ascending.
+        learning : whether weights may change; all other state goes on in either case.
+        """
+
+    def end_tick(self) -> None:
+        """Let the time of one tick pass."""
+
+    def reset(self) -> None:
+        """Clear the dynamic state; the weights stay."""
+
+
+class Synapse(ABC):
+    """Parameters of a synapse type; each type is a frozen dataclass in a module of its own."""
+
+    type_name: ClassVar[str]
+    has_columns: ClassVar[bool] = False
+
+    @abstractmethod
+    def rule(self, table: SynapseTable) -> Rule:
+        """Return the rule of a table of synapses that have these parameters."""
+
+    def check_weights(self, weights: Reals, where: str) -> None:
+        """Refuse weights that these parameters do not allow.
+
+        Raises
+        ------
+        EngineError
+            naming ``where``, the first bad weight and its position.
+        """
+        bad = np.flatnonzero(~np.isfinite(weights))
+        if bad.size:
+            raise EngineError(
+                f"{where}: weights must be finite (got {weights[bad[0]]} at synapse {bad[0]})"
+            )
+
+    def _check(self, name: str, **bounds: float) -> None:
+        value = check_number(f"{type(self).__name__}.{name}", getattr(self, name), **bounds)
+        object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class SoftBounds:
+    """Bounds that learning approaches ever more slowly.
+
+    A change is scaled by the distance to the bound that it moves towards, over the range.  The
+    synapse is inhibitory if ``w_min < 0`` and ``w_max <= 0``: strengthening moves its weight
+    away from 0, down to ``w_min``.
+    """
+
+    w_min: float
+    w_max: float
+
+    @property
+    def inhibitory(self) -> bool:
+        """Whether strengthening makes the weight more negative."""
+        return self.w_min < 0.0 and self.w_max <= 0.0
+
+    @property
+    def strong(self) -> float:
+        """The bound that strengthening moves towards."""
+        return self.w_min if self.inhibitory else self.w_max
+
+    @property
+    def weak(self) -> float:
+        """The bound that weakening moves towards."""
+        return self.w_max if self.inhibitory else self.w_min
+
+    def moved(self, weights: Reals, amount: Reals | float, bound: float) -> Reals:
+        """Return weights moved by ``amount * (bound - w) / (w_max - w_min)``, then clipped.
+
+        Computed in float64 whatever the storage, in an order that the compiled path repeats.
+        """
+        wide = weights.astype(np.float64)
+        wide += amount * ((bound - wide) / (self.w_max - self.w_min))
+        return np.minimum(np.maximum(wide, self.w_min), self.w_max)
+
+
+@dataclass(frozen=True)
+class BoundedSynapse(Synapse):
+    """A synapse type that learns within [w_min, w_max] at rate lr."""
+
+    has_columns: ClassVar[bool] = True
+
+    lr: float = 0.01
+    w_min: float = 0.0
+    w_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check("lr", ge=0.0)
+        self._check("w_min")
+        self._check("w_max")
+        if not self.w_min < self.w_max:
+            raise EngineError(
+                f"{type(self).__name__}.w_max: must be greater than w_min = {self.w_min:g}"
+                f" (got {self.w_max})"
+            )
+
+    @property
+    def bounds(self) -> SoftBounds:
+        """The bounds of the weights, with their rule."""
+        return SoftBounds(self.w_min, self.w_max)
+
+    def check_weights(self, weights: Reals, where: str) -> None:
+        """Refuse weights that are not finite or not in [w_min, w_max]."""
+        super().check_weights(weights, where)
+        # Weights that come back from float32 storage may miss a bound by its rounding.
+        slack = 1e-6 * max(abs(self.w_min), abs(self.w_max))
+        bad = np.flatnonzero((weights < self.w_min - slack) | (weights > self.w_max + slack))
+        if bad.size:
+            raise EngineError(
+                f"{where}: weights must be in [{self.w_min:g}, {self.w_max:g}], the bounds of its"
+                f" {type(self).__name__} (got {weights[bad[0]]:g} at synapse {bad[0]})"
+            )
