@@ -63,6 +63,7 @@ class ProjectionSettings:
 
     source: str = setting(doc="Input, feedback or population that it comes from.")
     target: str = setting(doc="Population that it goes to.")
+    weight: float = setting(doc="Mean initial weight.", ge=-1000, le=1000)
     synapse: str = setting("fixed", doc="Synapse type.", one_of=SYNAPSE_TYPES)
     pattern: str = setting(
         "all_to_all",
@@ -70,7 +71,6 @@ class ProjectionSettings:
         one_of=PATTERNS,
     )
     target_part: str = setting("all", doc="Part of the target that is reached.", one_of=PARTS)
-    weight: float = setting(doc="Mean initial weight.", ge=-1000, le=1000)
     spread: float = setting(
         0.0, doc="Initial weights are uniform within weight ± spread.", ge=0, le=1000
     )

@@ -59,12 +59,12 @@ class EmbeddedBrain(Brain):
         self.architecture = architecture
         self.dt = dt
         self.seed = seed
-        self.network = build_network(architecture, seed, source)
         self.encoders: dict[str, Encoder] = {
             name: make_encoder(i.encoder, i.options, seed + 1 + k, source, ("inputs", name))
             for k, (name, i) in enumerate(architecture.inputs.items())
         }
-        self._check_sizes()
+        sizes = {name: encoder.size for name, encoder in self.encoders.items()}
+        self.network = build_network(architecture, sizes, seed, source)
         self.contract = make_contract(architecture)
         digest = self.contract.sha256
         self._feedback = {
@@ -238,11 +238,6 @@ class EmbeddedBrain(Brain):
             self.refused[name] += 1
             self.last_refusal = str(error)
             return encoder.encode(None, self.contract.gamma, self.dt)
-
-    def _check_sizes(self) -> None:
-        for name, encoder in self.encoders.items():
-            if self.network.size(name) != encoder.size:
-                raise BrainError(f"input {name!r}: encoder and network differ in size")
 
 
 def make_contract(architecture: ArchitectureSettings) -> Contract:

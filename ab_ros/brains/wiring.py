@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.brains.architecture import ArchitectureSettings, ProjectionSettings
-from ab_ros.codec.registry import make_encoder
 from ab_ros.config import Source
 from ab_ros.engine.network import Network
-from ab_ros.engine.synapses import SYNAPSES
+from ab_ros.engine.synapses import SYNAPSE_TYPES, Synapse
 from ab_ros.errors import ConfigError, EngineError, one_of
 
 
 def build_network(
-    architecture: ArchitectureSettings, seed: int, source: Source | None = None
+    architecture: ArchitectureSettings,
+    input_sizes: Mapping[str, int],
+    seed: int,
+    source: Source | None = None,
 ) -> Network:
     """Build the network of an architecture; weights are drawn from ``seed``.
+
+    ``input_sizes`` is {input: neurons of its encoder}.
 
     Raises
     ------
@@ -27,12 +32,12 @@ def build_network(
     """
     source = source or Source()
     network = Network(seed=seed)
-    for name, item in architecture.inputs.items():
-        encoder = make_encoder(item.encoder, item.options, 0, source, ("inputs", name))
-        network.add_source(name, encoder.size)
-    for name, feedback in architecture.feedback.items():
-        network.add_source(name, feedback.size)
+    size = {name: feedback.size for name, feedback in architecture.feedback.items()}
+    size.update(input_sizes)
+    for name in (*architecture.inputs, *architecture.feedback):
+        network.add_source(name, size[name])
     for name, population in architecture.populations.items():
+        size[name] = population.size
         network.add_neurons(
             name,
             population.size,
@@ -44,7 +49,7 @@ def build_network(
         )
     for index, (name, projection) in enumerate(architecture.projections.items()):
         where = ("projections", name)
-        sizes = network.size(projection.source), network.size(projection.target)
+        sizes = size[projection.source], size[projection.target]
         try:
             connected = _pairs(projection, *sizes)
             rng = np.random.default_rng([seed, index])
@@ -68,8 +73,8 @@ def build_network(
     return network
 
 
-def _synapse(projection: ProjectionSettings) -> object:
-    kind = SYNAPSES[projection.synapse]
+def _synapse(projection: ProjectionSettings) -> Synapse:
+    kind = SYNAPSE_TYPES[projection.synapse]
     allowed = [field.name for field in dataclasses.fields(kind)]
     for key in projection.options:
         if key not in allowed:
