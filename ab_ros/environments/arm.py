@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.config import setting
 from ab_ros.environments.rendering import BACKENDS, Renderer, choose_backend, make_renderer, mujoco
-from ab_ros.environments.scenery import EYE, OVERVIEW, TARGET, build_model
+from ab_ros.environments.scenery import EYE, OVERVIEW, TARGET, TARGET_SHADOW, build_model
 from ab_ros.environments.target_motion import MotionMode, MotionSettings, TargetMotion
 from ab_ros.errors import ConfigError, WorldError, one_of
 
@@ -175,6 +175,8 @@ class ArmWorld:
         self._overview = mujoco.mj_name2id(model, kinds.mjOBJ_CAMERA.value, OVERVIEW)
         body = mujoco.mj_name2id(model, kinds.mjOBJ_BODY.value, TARGET)
         self._ball = int(model.body_mocapid[body])
+        body = mujoco.mj_name2id(model, kinds.mjOBJ_BODY.value, TARGET_SHADOW)
+        self._ball_shadow = int(model.body_mocapid[body])
         self._rest: NDArray[np.float64] = np.zeros(3)
         self._selections: dict[tuple[str, ...], NDArray[np.int64]] = {}
 
@@ -283,12 +285,13 @@ class ArmWorld:
     def _place_ball(self) -> None:
         position = self.data.mocap_pos[self._ball]
         if self.motion.hidden:
-            position[:] = (0.0, 0.0, -50.0)
+            position[:] = self.data.mocap_pos[self._ball_shadow] = (0.0, 0.0, -50.0)
             return
         azimuth, elevation = self.motion.direction((self._now_ns - self._motion_ns) / _NS)
         level = math.cos(elevation)
         away = (level * math.cos(azimuth), -level * math.sin(azimuth), math.sin(elevation))
         position[:] = self._rest + self.settings.target_distance * np.array(away)
+        self.data.mocap_pos[self._ball_shadow] = (position[0], position[1], 0.0)
 
     def bearing(self) -> tuple[float, float]:
         """Return (azimuth, elevation) in rad of the ball, seen along the camera's optical axis.

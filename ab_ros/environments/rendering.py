@@ -24,8 +24,9 @@ from ab_ros.errors import ConfigError, WorldError, one_of
 BACKENDS = ("egl", "osmesa", "rays")
 # Visual geoms of a URDF are in group 1, its collision geoms in group 0.
 VISIBLE_GROUP = 1
-SKY_TOP = (0.36, 0.58, 0.80)
-SKY_HORIZON = (0.87, 0.93, 0.97)
+SKY_TOP = (0.42, 0.64, 0.86)
+SKY_BOTTOM = (1.0, 1.0, 1.0)
+FLOOR = "floor"
 FLOOR_LIGHT = (0.80, 0.84, 0.88)
 FLOOR_DARK = (0.70, 0.75, 0.80)
 FLOOR_TILE = 0.5  # m
@@ -257,9 +258,7 @@ class RayRenderer:
         for geom, material in enumerate(model.geom_matid):
             if material >= 0:
                 self._colour[geom] = model.mat_rgba[material, :3]
-        plane = mujoco.mjtGeom.mjGEOM_PLANE.value
-        floors = np.flatnonzero(np.asarray(model.geom_type) == plane)
-        self._floor = int(floors[0]) if floors.size else -2
+        self._floor = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM.value, FLOOR)
         light = -np.array(LIGHT_DIRECTION, np.float32)
         self._to_light = light / np.linalg.norm(light)
 
@@ -294,15 +293,13 @@ class RayRenderer:
             colour[floor] = np.where(odd[:, None], FLOOR_LIGHT, FLOOR_DARK)
         sky = geoms < 0
         if sky.any():
-            up = np.clip(rays[sky, 2], 0, 1)[:, None]
-            colour[sky] = np.array(SKY_HORIZON) * (1 - up) + np.array(SKY_TOP) * up
+            up = (rays[sky, 2, None] + 1) / 2
+            colour[sky] = np.array(SKY_BOTTOM) * (1 - up) + np.array(SKY_TOP) * up
         small = np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8).reshape(rows, columns, 3)
         if self._step == 1:
-            return small
-        scaled: NDArray[np.uint8] = cv2.resize(
-            small, (width, height), interpolation=cv2.INTER_LINEAR
-        )
-        return scaled
+            return np.asarray(small, np.uint8)
+        large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(large, np.uint8)
 
     def _lens(self, camera: int, columns: int, rows: int, aspect: float) -> tuple[Any, ...]:
         """Rays in the camera's frame, and buffers for what they hit."""

@@ -10,13 +10,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ab_ros.environments.rendering import (
+    FLOOR,
     FLOOR_DARK,
     FLOOR_LIGHT,
     FLOOR_TILE,
     LIGHT_AMBIENT,
     LIGHT_DIFFUSE,
     LIGHT_DIRECTION,
-    SKY_HORIZON,
+    SKY_BOTTOM,
     SKY_TOP,
     VISIBLE_GROUP,
     mujoco,
@@ -29,18 +30,20 @@ if TYPE_CHECKING:
 EYE = "eye"
 OVERVIEW = "overview"
 TARGET = "target"
+TARGET_SHADOW = "target_shadow"
 OPTICAL_FRAME = "camera_optical_frame"
 BALL_COLOUR = (0.88, 0.07, 0.06)
+SHADOW_COLOUR = (0.50, 0.55, 0.61)
 # Nothing but the ball may be redder than it is green and blue: that is what the eye looks for.
 _POSTS = (
     # azimuth deg (right +), distance m, half width m, height m, colour
-    (-62, 3.0, 0.22, 1.10, (0.20, 0.42, 0.62)),
-    (-41, 3.6, 0.20, 1.75, (0.42, 0.62, 0.66)),
-    (-21, 4.3, 0.26, 1.25, (0.30, 0.36, 0.52)),
-    (4, 4.8, 0.20, 1.60, (0.55, 0.68, 0.70)),
-    (24, 3.9, 0.24, 1.05, (0.16, 0.50, 0.48)),
-    (43, 3.3, 0.18, 1.50, (0.34, 0.46, 0.66)),
-    (64, 3.1, 0.25, 0.90, (0.46, 0.60, 0.52)),
+    (-63, 3.0, 0.22, 1.10, (0.36, 0.60, 0.80)),
+    (-41, 3.6, 0.20, 1.75, (0.55, 0.76, 0.78)),
+    (-21, 4.3, 0.26, 1.25, (0.47, 0.53, 0.76)),
+    (4, 4.8, 0.20, 1.60, (0.66, 0.78, 0.80)),
+    (24, 3.9, 0.24, 1.05, (0.24, 0.66, 0.62)),
+    (43, 3.3, 0.18, 1.50, (0.45, 0.58, 0.80)),
+    (64, 3.1, 0.25, 0.90, (0.58, 0.74, 0.66)),
 )
 
 
@@ -58,6 +61,8 @@ def build_model(urdf: Path, settings: ArmSettings) -> Any:
     spec.option.timestep = settings.timestep
     # Servo damping is treated implicitly, so that stiff joints need no tiny timestep.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # The near plane is at znear * extent; MuJoCo would take the extent from the wide floor.
+    spec.stat.extent = 1.0
     spec.visual.map.znear = 0.01
     servos = _add_servos(spec, settings)
     if not servos:
@@ -146,17 +151,19 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=64, height=384
     )
     sky.builtin = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT
-    sky.rgb1, sky.rgb2 = SKY_TOP, SKY_HORIZON
+    sky.rgb1, sky.rgb2 = SKY_TOP, SKY_BOTTOM
     floor = spec.add_material(name="floor")
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB.value] = "tiles"
     floor.texuniform = True
-    floor.texrepeat = (0.5 / FLOOR_TILE, 0.5 / FLOOR_TILE)
+    floor.texrepeat = (1.0 / FLOOR_TILE, 1.0 / FLOOR_TILE)
     floor.specular = 0.0
     floor.emission = 0.35
+    # A box, not a plane: software OpenGL draws it twice as fast.
     world.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        name=FLOOR,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
         size=(12, 12, 0.1),
+        pos=(0, 0, -0.1),
         material="floor",
         group=VISIBLE_GROUP,
     )
@@ -178,6 +185,11 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
             conaffinity=0,
             group=VISIBLE_GROUP,
         )
+    # Discs on the floor stand in for cast shadows, which cost most of a frame.
+    _add_disc(world, 0.24, (0.02, 0.03, 0.0))
+    _add_disc(
+        world.add_body(name=TARGET_SHADOW, mocap=True), settings.target_radius, (0.0, 0.0, 0.0)
+    )
     ball = world.add_body(name=TARGET, mocap=True, pos=(1, 0, 1))
     ball.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE,
@@ -188,6 +200,18 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
         group=VISIBLE_GROUP,
     )
     _add_cameras(spec, settings)
+
+
+def _add_disc(body: Any, radius: float, position: tuple[float, float, float]) -> None:
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=(radius, 0.002, 0),
+        pos=position,
+        rgba=(*SHADOW_COLOUR, 1),
+        contype=0,
+        conaffinity=0,
+        group=VISIBLE_GROUP,
+    )
 
 
 def _set_quality(spec: Any, settings: ArmSettings) -> None:
@@ -207,11 +231,11 @@ def _add_cameras(spec: Any, settings: ArmSettings) -> None:
     half = math.atan(math.tan(math.radians(settings.horizontal_fov) / 2) * aspect)
     # A ROS optical frame looks along +z with y down, a MuJoCo camera along -z with y up.
     spec.body(OPTICAL_FRAME).add_camera(name=EYE, fovy=math.degrees(2 * half), quat=(0, 1, 0, 0))
-    place, towards = np.array((-1.15, -1.45, 1.45)), np.array((0.35, 0.0, 0.72))
+    place, towards = np.array((-1.05, -1.40, 1.50)), np.array((0.44, 0.06, 0.665))
     back = (place - towards) / np.linalg.norm(place - towards)
     right = np.cross((0, 0, 1), back)
     right /= np.linalg.norm(right)
     axes = np.stack((right, np.cross(back, right), back), axis=1)
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, axes.ravel())
-    spec.worldbody.add_camera(name=OVERVIEW, pos=place, quat=quat, fovy=46)
+    spec.worldbody.add_camera(name=OVERVIEW, pos=place, quat=quat, fovy=45)
