@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -43,6 +44,9 @@ def start(context: LaunchContext) -> list[Node]:
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the arguments and the nodes."""
+    # FastDDS 2, which is Jazzy's, knows the variable by its older name; version 3 warns of that.
+    fastdds = "FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS"
+    profile = f"{fastdds}_DEFAULT_PROFILES_FILE"
     share = Path(get_package_share_directory("ab_ros"))
     return LaunchDescription(
         [
@@ -67,9 +71,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             # Camera images need more shared memory than FastDDS takes by default.
             SetEnvironmentVariable(
-                "FASTDDS_DEFAULT_PROFILES_FILE",
+                profile,
                 EnvironmentVariable(
-                    "FASTDDS_DEFAULT_PROFILES_FILE",
+                    profile,
                     default_value=str(share / "config" / "fastdds.xml"),
                 ),
             ),

@@ -398,12 +398,13 @@ def adapt_wheels(workspace: Workspace, environment: dict[str, str]) -> None:
 def build(workspace: Workspace, made_from: str) -> None:
     """Build and install the package with colcon, unless nothing that matters has changed."""
     folder = workspace.folder
+    write_env(workspace)
     inputs = files_below(*BUILD_INPUTS)
     names = [path.relative_to(ROOT) for path in inputs + files_below(*INSTALLED)]
     wanted = fingerprint(made_from, *inputs, *names)
     stamp = folder / "build.stamp"
     before = stamp.read_text() if stamp.is_file() else ""
-    if before == wanted and workspace.env.is_file():
+    if before == wanted:
         return
     choose_compiler()
     stamp.unlink(missing_ok=True)
@@ -411,7 +412,6 @@ def build(workspace: Workspace, made_from: str) -> None:
         # The last build did not finish, or there was none.
         shutil.rmtree(folder / "build", ignore_errors=True)
         shutil.rmtree(folder / "install", ignore_errors=True)
-    write_env(workspace)
     environment = clean_environment(workspace)
     environment["PATH"] = f"{folder / 'venv' / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
     if not workspace.sourced:
@@ -441,6 +441,9 @@ def write_env(workspace: Workspace) -> None:
     folder = workspace.folder
     quoted = {name: shlex.quote(str(folder / name)) for name in ("venv", "install")}
     quoted["profile"] = shlex.quote(str(ROOT / "config" / "fastdds.xml"))
+    # FastDDS 2, which is Jazzy's, knows the variable by its older name; version 3 warns of that.
+    older = workspace.distribution == "jazzy"
+    variable = f"{'FASTRTPS' if older else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
     # A new shell has sourced nothing yet: `setup` enters the ROS 2 that was there at build time.
     # The wheels are no workspace of colcon's, so they are entered by the lines above it.
     setup = "setup" if workspace.sourced else "local_setup"
@@ -453,8 +456,7 @@ export AMENT_PREFIX_PATH={quoted["venv"]}
 export CMAKE_PREFIX_PATH={quoted["venv"]}
 """
     )
-    workspace.env.write_text(
-        f"""\
+    text = f"""\
 # Source this file to use ab_ros in a shell (sh, bash or zsh):  . {workspace.env}
 # Written by scripts/workspace.py for ROS 2 {workspace.distribution}; changes are lost.
 
@@ -469,11 +471,15 @@ fi
 # Nodes of this machine only, unless the user wants more.
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${{ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}}"
 # Room for camera images in shared memory; see the comment in the file.
-export FASTDDS_DEFAULT_PROFILES_FILE="${{FASTDDS_DEFAULT_PROFILES_FILE:-{quoted["profile"]}}}"
+export {variable}="${{{variable}:-{quoted["profile"]}}}"
 # BLAS threads of several nodes fight for the cores: a small product takes 100 times as long.
 export OPENBLAS_NUM_THREADS="${{OPENBLAS_NUM_THREADS:-1}}"
 """
-    )
+    if not workspace.env.is_file() or workspace.env.read_text() != text:
+        # Replaced as a whole: another shell may be reading it.
+        written = workspace.env.with_suffix(".new")
+        written.write_text(text)
+        written.replace(workspace.env)
 
 
 # --- Commands ------------------------------------------------------------------------------------

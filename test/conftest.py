@@ -37,8 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    profile = Path(__file__).resolve().parent.parent / "config" / "fastdds.xml"
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,0 +1,167 @@
+"""Setting up: which Python and which ROS 2 are taken, and what is said when none can be."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def workspace(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with an environment in which no ROS 2 and no Python is asked for."""
+    spec = spec_from_file_location("ab_ros_workspace", root / "scripts" / "workspace.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    for name in ("PYTHON", "ROS_DISTRO", "ROS_VERSION", "ROS_WHEELS", "CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    return module
+
+
+def program(path: Path, output: str) -> str:
+    """Make a program that answers whatever it is asked with ``output``."""
+    path.write_text(f"#!/bin/sh\nprintf '{output}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("3.9\\nyes\\nyes\\n", "is Python 3.9, but ab_ros needs Python 3.10 to 3.13"),
+        ("3.14\\nyes\\nyes\\n", "is Python 3.14, but ab_ros needs Python 3.10 to 3.13"),
+        ("3.12\\nno\\nyes\\n", "apt install python3.12-venv"),
+        ("3.12\\nyes\\nno\\n", "apt install python3.12-dev"),
+        ("nonsense", "does not run as a Python 3"),
+    ],
+)
+def test_python_that_cannot_be_used(
+    output: str, said: str, workspace: ModuleType, tmp_path: Path
+) -> None:
+    python = program(tmp_path / "python", output)
+    with pytest.raises(workspace.SetupError, match=said) as refused:
+        workspace.choose_interpreter(python)
+    assert "\n" not in str(refused.value)
+
+
+def test_python3_is_taken_first(
+    workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = program(tmp_path / "python3", "3.10\\nyes\\nyes\\n")
+    program(tmp_path / "python3.13", "3.13\\nyes\\nyes\\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert workspace.choose_interpreter(None).path == first
+
+
+def test_newest_supported_python_stands_in(
+    workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "python3", "3.9\\nyes\\nyes\\n")
+    program(tmp_path / "python3.11", "3.11\\nyes\\nyes\\n")
+    newest = program(tmp_path / "python3.12", "3.12\\nyes\\nyes\\n")
+    program(tmp_path / "python3.13", "3.13\\nyes\\nno\\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert workspace.choose_interpreter(None).path == newest
+
+
+def test_missing_python(workspace: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(workspace.SetupError, match="PYTHON=python9: there is no such program"):
+        workspace.choose_interpreter("python9")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(workspace.SetupError, match=r"no Python 3\.10 to 3\.13 on PATH"):
+        workspace.choose_interpreter(None)
+
+
+def test_missing_compiler(workspace: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    monkeypatch.setenv("CC", "sh")
+    with pytest.raises(workspace.SetupError, match=r"no C\+\+ compiler \(no-such-compiler\)"):
+        workspace.choose_compiler()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ROS_WHEELS": "humble"}, "ROS_WHEELS=humble: there are wheels of kilted and jazzy"),
+        ({"ROS_DISTRO": "humble"}, "humble.* is older than Jazzy"),
+        ({"ROS_DISTRO": "noetic", "ROS_VERSION": "1"}, "noetic.* is older than Jazzy"),
+    ],
+)
+def test_ros_that_cannot_be_used(
+    variables: dict[str, str],
+    said: str,
+    workspace: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(workspace.SetupError, match=said):
+        workspace.choose_workspace()
+
+
+def test_wheels_that_are_asked_for_win_over_a_sourced_ros(
+    workspace: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/kilted")
+    monkeypatch.setenv("PYTHONPATH", "/opt/ros/kilted/lib")
+    monkeypatch.setenv("ROS_WHEELS", "jazzy")
+    monkeypatch.setattr(
+        workspace, "choose_interpreter", lambda _: workspace.Interpreter("python3", "3.12", "")
+    )
+    chosen = workspace.choose_workspace()
+    assert (chosen.distribution, chosen.sourced) == ("jazzy", False)
+    assert chosen.folder.name == "jazzy-py3.12"
+    # Nothing of the sourced one reaches the child processes.
+    assert not {"ROS_DISTRO", "AMENT_PREFIX_PATH", "PYTHONPATH"} & set(
+        workspace.clean_environment(chosen)
+    )
+
+
+def test_interrupted_setup_is_begun_again(
+    workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements = workspace.REQUIREMENTS
+    monkeypatch.setattr(workspace, "ROOT", tmp_path)
+    monkeypatch.setattr(workspace, "REQUIREMENTS", requirements)
+    monkeypatch.setattr(workspace, "choose_compiler", lambda: None)
+    chosen = workspace.Workspace("kilted", False, workspace.Interpreter(sys.executable, "3.12", ""))
+    chosen.python.parent.mkdir(parents=True)
+    chosen.python.touch()
+    calls: list[object] = []
+
+    def interrupted(command: list[object], *_: object) -> None:
+        calls.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workspace, "call", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            workspace.make_venv(chosen)
+        assert not (chosen.folder / "venv.stamp").exists()
+        assert not chosen.python.exists()
+    assert len(calls) == 2
+
+
+def test_failed_command_shows_its_output(
+    workspace: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log" / "step.txt"
+    with pytest.raises(workspace.SetupError, match=rf"sh failed with status 3; all of it: {log}"):
+        workspace.call(["/bin/sh", "-c", "echo no room left; exit 3"], log, {})
+    assert "no room left" in capfd.readouterr().err
+
+
+def test_build_notices_what_matters(workspace: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "Reward.msg"
+    file.write_text("float64 reward\n")
+    before = workspace.fingerprint("kilted", file)
+    assert workspace.fingerprint("kilted", file) == before
+    file.write_text("float32 reward\n")
+    assert len({before, workspace.fingerprint("kilted", file), workspace.fingerprint("jazzy")}) == 3
