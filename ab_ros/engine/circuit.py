@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.engine.groups import NeuronGroup
 from ab_ros.engine.neurons import NeuronState
 from ab_ros.engine.synapses.rule import Rule, Selection, Synapse
 from ab_ros.engine.synapses.table import SynapseTable
-from ab_ros.engine.wiring import Synapses
+from ab_ros.engine.wiring import Synapses, numbers
+from ab_ros.errors import EngineError
+
+# Largest array [pre, post] that is made.
+_MAX_MATRIX = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,51 @@ class Placement:
         pre = rows + (table.pre_start - self.pre_start)
         post = table.targets[self.slots].astype(np.int64)
         return pre, post + (table.post_start - self.projection.post_start)
+
+    def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Arrange values per slot as an array [pre, post], NaN where there is no synapse.
+
+        Raises
+        ------
+        EngineError
+            if that were too large.
+        """
+        shape = self.projection.pre_size, self.projection.post_size
+        if shape[0] * shape[1] > _MAX_MATRIX:
+            raise EngineError(
+                f"projection {self.projection.name!r}: {shape[0]} x {shape[1]} is too large for"
+                f" an array [pre, post]; use edges()"
+            )
+        matrix = np.full(shape, np.nan, dtype=values.dtype)
+        matrix[self.edges()] = values[self.slots]
+        return matrix
+
+    def values_of(self, given: ArrayLike) -> NDArray[np.float64]:
+        """Turn a number, an array [pre, post] or an array [synapses] into one value per synapse.
+
+        Raises
+        ------
+        EngineError
+            for another shape, or NaN anywhere but exactly where there is no synapse.
+        """
+        where = f"projection {self.projection.name!r}"
+        shape = self.projection.pre_size, self.projection.post_size
+        edges = self.edges()
+        count = edges[0].size
+        values = numbers(given, where)
+        if values.ndim == 0:
+            return np.full(count, float(values))
+        if values.shape == shape:
+            given_edges = ~np.isnan(values)
+            if int(given_edges.sum()) != count or not given_edges[edges].all():
+                raise EngineError(f"{where}: weights must be NaN exactly where no synapse is")
+            return values[edges]
+        if values.shape != (count,):
+            raise EngineError(
+                f"{where}: weights must be a number, or have the shape [pre, post] = {shape}"
+                f" or [synapses] = ({count},) (got {values.shape})"
+            )
+        return values
 
 
 def _signature(projection: Projection, synapses: Synapses) -> NDArray[np.uint64]:

@@ -1,7 +1,10 @@
-"""The choice of the backend that ticks a network."""
+"""The compiled backend: packs a circuit's arrays for the kernels, and chooses whether to."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,19 +12,168 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.engine.circuit import Circuit
+from ab_ros.engine.synapses.decay import DecayFrame
+from ab_ros.engine.synapses.fixed import FixedRule
+from ab_ros.engine.synapses.plastic import PlasticRule
+from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
+from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
 from ab_ros.errors import EngineError, one_of
 
-Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], Any]
+BACKENDS = ("auto", "numpy", "numba")
+Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
+
+FIXED, PLASTIC, REWARD_PLASTIC = 0, 1, 2
+# Columns of the kernels' description of a table (int64).
+KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
+ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
+FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
+# Columns of its parameters (float64).
+LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
 
 
 def choose_backend(backend: str) -> str:
-    """Return ``numpy`` or ``numba``."""
-    if backend not in ("auto", "numpy", "numba"):
-        allowed = one_of(("auto", "numpy", "numba"))
-        raise EngineError(f"Network.backend: unknown {backend!r}; {allowed}")
-    return "numpy"
+    """Return ``numpy`` or ``numba``.
+
+    Numba that is installed but does not work (often because of NumPy's version) is passed over
+    with a RuntimeWarning by ``auto``.
+
+    Raises
+    ------
+    EngineError
+        for an unknown name, or if numba is asked for and missing or broken.
+    """
+    if backend not in BACKENDS:
+        raise EngineError(f"Network.backend: unknown {backend!r}; {one_of(BACKENDS)}")
+    if backend == "numpy" or (backend == "auto" and importlib.util.find_spec("numba") is None):
+        return "numpy"
+    try:
+        importlib.import_module("ab_ros.engine.kernels")
+    except ImportError as error:
+        if backend == "numba":
+            raise EngineError(
+                f"Network.backend: numba cannot be used ({error}); pip install 'ab_ros[fast]',"
+                f" or take 'numpy' or 'auto'"
+            ) from None
+        warnings.warn(f"numba is passed over: {error}", RuntimeWarning, stacklevel=3)
+        return "numpy"
+    return "numba"
 
 
-def stepper(circuit: Circuit) -> Advance:
-    """Return the compiled form of :func:`~ab_ros.engine.circuit.advance` for a circuit."""
-    raise NotImplementedError
+class CompiledAdvance:
+    """The compiled form of :func:`~ab_ros.engine.circuit.advance` for one circuit.
+
+    Arrays of all rules that mean the same are laid end to end, and the rules' own attributes
+    become views into them: the kernels are compiled once, whatever the network.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        from ab_ros.engine import kernels
+
+        self._kernel = kernels.advance
+        self._rules = circuit.rules
+        tables = [rule.table for rule in circuit.rules]
+        real = tables[0].real if tables else np.dtype(np.float32)
+        self._tables = np.zeros((len(tables), 17), dtype=np.int64)
+        self._parameters = np.zeros((len(tables), 5))
+        self._ages = np.zeros((len(tables), 2), dtype=np.int64)
+        self._frames = [_frames(rule) for rule in circuit.rules]
+        for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
+            _describe(rule, row, parameters)
+            if isinstance(rule, RewardPlasticRule):
+                rule.apply = kernels.apply_reward
+        self._arrays = (
+            self._lay(tables, "row_start", ROW, np.int64),
+            self._lay(tables, "targets", SLOT, np.int32),
+            self._lay(tables, "weights", SLOT, real),
+            self._lay(tables, "column_start", COLUMN, np.int64),
+            self._lay(tables, "by_target", LEARNING_SLOT, np.int32),
+            self._lay(tables, "sources", LEARNING_SLOT, np.int32),
+            self._lay(self._rules, "pre_trace", PRE_TRACE, np.float64),
+            self._lay(self._rules, "post_trace", POST_TRACE, np.float64),
+            self._lay(self._rules, "trace", SYNAPSE_TRACE, real),
+            self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
+        )
+        frames: list[DecayFrame] = []
+        for row, pair in zip(self._tables, self._frames, strict=True):
+            for index, frame in enumerate(pair):
+                row[FIRST_FRAME + 2 * index] = sum(f.down.size for f in frames)
+                row[FIRST_FRAME_SIZE + 2 * index] = frame.down.size
+                frames.append(frame)
+        empty = [np.zeros(0)]
+        self._down = np.concatenate([f.down for f in frames] or empty)
+        self._up = np.concatenate([f.up for f in frames] or empty)
+        self._fired = np.empty(circuit.source_count + circuit.neurons.size, dtype=np.int64)
+
+    def __call__(
+        self,
+        circuit: Circuit,
+        raster: NDArray[np.uint8],
+        drive: NDArray[np.float64],
+        learning: bool,
+    ) -> None:
+        """Tick the circuit; see :func:`~ab_ros.engine.circuit.advance`."""
+        for ages, frames in zip(self._ages, self._frames, strict=True):
+            for index, frame in enumerate(frames):
+                ages[index] = frame.age[0]
+        n = circuit.neurons
+        self._kernel(
+            circuit.tick,
+            circuit.source_count,
+            raster,
+            drive,
+            learning,
+            (n.a, n.b, n.c, n.d, n.v, n.u),
+            circuit.pending,
+            self._tables,
+            self._parameters,
+            self._ages,
+            self._arrays,
+            self._down,
+            self._up,
+            self._fired,
+        )
+        circuit.tick += raster.shape[0]
+        for ages, frames in zip(self._ages, self._frames, strict=True):
+            for index, frame in enumerate(frames):
+                frame.age[0] = ages[index]
+
+    def _lay(self, owners: list[Any], name: str, column: int, dtype: Any) -> NDArray[Any]:
+        """Lay the owners' arrays end to end, and put views of the whole in their place."""
+        parts = [getattr(owner, name, np.zeros(0, dtype=dtype)) for owner in owners]
+        whole = np.concatenate([np.zeros(0, dtype=dtype), *parts])
+        start = 0
+        for row, owner, part in zip(self._tables, owners, parts, strict=True):
+            row[column] = start
+            if part.size:
+                setattr(owner, name, whole[start : start + part.size])
+            start += part.size
+        return whole
+
+
+def _frames(rule: Rule) -> tuple[DecayFrame, ...]:
+    if isinstance(rule, PlasticRule):
+        return rule.pre_frame, rule.post_frame
+    if isinstance(rule, RewardPlasticRule):
+        return rule.trace_frame, rule.eligibility_frame
+    return ()
+
+
+def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64]) -> None:
+    kinds: dict[type[Rule], int] = {
+        FixedRule: FIXED,
+        PlasticRule: PLASTIC,
+        RewardPlasticRule: REWARD_PLASTIC,
+    }
+    table = rule.table
+    row[:ROW] = (
+        kinds[type(rule)],
+        table.delay,
+        table.pre_start,
+        table.pre_stop,
+        table.post_start,
+        table.post_stop,
+    )
+    synapse = getattr(rule, "parameters", None)
+    if isinstance(synapse, BoundedSynapse):
+        bounds = synapse.bounds
+        parameters[:] = (synapse.lr, bounds.w_min, bounds.w_max, bounds.strong, bounds.weak)

@@ -12,6 +12,7 @@ from ab_ros.engine import compiled
 from ab_ros.engine.circuit import Circuit, Placement, Projection, advance
 from ab_ros.engine.credit import Credit
 from ab_ros.engine.groups import NeuronGroup, NoiseStream, SourceGroup
+from ab_ros.engine.inputs import checked_current, checked_spikes
 from ab_ros.engine.neurons import NeuronParameters, neuron_parameters
 from ab_ros.engine.snapshot import check_state, circuit_state, restore_circuit
 from ab_ros.engine.synapses import Synapse, synapse_parameters
@@ -25,7 +26,6 @@ _REALS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float64": n
 # Longer runs are computed in parts, so that noise and current buffers stay small.
 _MAX_BLOCK_TICKS = 256
 _MAX_BLOCK_VALUES = 4_000_000
-_MAX_MATRIX = 50_000_000
 
 Part = slice | tuple[int, int] | None
 Raster = NDArray[np.uint8]
@@ -161,7 +161,7 @@ class Network:
         where = f"projection {name!r}"
         if name in self.projections:
             raise EngineError(f"{where}: a projection of this name exists already")
-        groups: dict[str, NeuronGroup | SourceGroup] = {**self.source_groups, **self.neuron_groups}
+        groups = self._groups()
         if source not in groups:
             raise EngineError(f"{where}: unknown source {source!r}; {one_of(groups)}")
         if target not in self.neuron_groups:
@@ -210,7 +210,9 @@ class Network:
         )
         self._described = []
         self._noise = [NoiseStream(group) for group in self.neuron_groups.values()]
-        self._advance = compiled.stepper(self._built) if self.backend == "numba" else advance
+        self._advance: compiled.Advance = (
+            compiled.CompiledAdvance(self._built) if self.backend == "numba" else advance
+        )
         self._credit = Credit(list(self._built.placements.values()), self.history)
         self._counts = np.zeros(self._built.neurons.size, dtype=np.int64)
         self._counted_ticks = 0
@@ -250,22 +252,12 @@ class Network:
         raster = np.zeros((ticks, circuit.source_count + circuit.neurons.size), dtype=np.uint8)
         for name, given in (spikes or {}).items():
             source = self._group(self.source_groups, name, "spikes")
-            values = np.asarray(given)
-            if values.dtype not in (np.uint8, np.bool_):
-                raise EngineError(f"spikes of {name!r}: must be uint8 or bool (got {values.dtype})")
-            if values.shape != (ticks, source.size):
-                raise EngineError(
-                    f"spikes of {name!r}: must have the shape [ticks, size] ="
-                    f" ({ticks}, {source.size}) (got {values.shape})"
-                )
-            if values.max() > 1:
-                raise EngineError(f"spikes of {name!r}: must be 0 or 1 (got {values.max()})")
-            raster[:, source.start : source.start + source.size] = values
-        external = [
-            (group, self._current(group, given, ticks))
-            for name, given in (currents or {}).items()
-            for group in (self._group(self.neuron_groups, name, "currents"),)
-        ]
+            trains = checked_spikes(source, given, ticks)
+            raster[:, source.start : source.start + source.size] = trains
+        external = []
+        for name, current in (currents or {}).items():
+            group = self._group(self.neuron_groups, name, "currents")
+            external.append((group, checked_current(group, current, ticks)))
         block = min(_MAX_BLOCK_TICKS, max(1, _MAX_BLOCK_VALUES // circuit.neurons.size))
         for first in range(0, ticks, block):
             last = min(first + block, ticks)
@@ -388,11 +380,15 @@ class Network:
         EngineError
             for an unknown projection, or one too large for this form: use :meth:`edges`.
         """
-        return self._matrix(name, "weights")
+        placement = self._placement(name)
+        return placement.matrix(placement.rule.weights)
 
     def eligibility(self, name: str) -> NDArray[np.floating[Any]]:
         """Return the eligibility of now, float64[pre, post], NaN where there is no synapse."""
-        return self._matrix(name, "eligibility")
+        placement = self._placement(name)
+        if not isinstance(placement.rule, RewardPlasticRule):
+            raise EngineError(f"projection {name!r}: its synapses have no eligibility")
+        return placement.matrix(placement.rule.current_eligibility())
 
     def edges(
         self, name: str
@@ -410,31 +406,16 @@ class Network:
             array [synapses] in the order of :meth:`edges`.
         """
         placement = self._placement(name)
-        where = f"projection {name!r}"
-        projection, count = placement.projection, placement.edges()[0].size
-        try:
-            values = np.array(weight, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise EngineError(f"{where}: weights must be numbers (got {weight!r})") from None
-        if values.ndim == 0:
-            values = np.full(count, float(values))
-        elif values.ndim == 2 and values.shape == (projection.pre_size, projection.post_size):
-            edges = placement.edges()
-            if int(np.isfinite(values).sum()) != count or np.isnan(values[edges]).any():
-                raise EngineError(f"{where}: weights must be NaN exactly where no synapse is")
-            values = values[edges]
-        if values.shape != (count,):
-            raise EngineError(
-                f"{where}: weights must be a number, or have the shape [pre, post] ="
-                f" ({projection.pre_size}, {projection.post_size}) or [synapses] = ({count},)"
-                f" (got {values.shape})"
-            )
-        projection.synapse.check_weights(values, where)
+        values = placement.values_of(weight)
+        placement.projection.synapse.check_weights(values, f"projection {name!r}")
         placement.rule.weights[placement.slots] = values
 
     def reset(self, seed: int | None = None) -> None:
-        """Return all dynamic state to the start: neurons, traces, eligibility, marks, spikes in
-        flight, clock, counters, and noise (from ``seed``, or the one it had); weights stay."""
+        """Return all dynamic state to the start; the weights stay.
+
+        That is neurons, traces, eligibility, marks, spikes in flight, clock, counters, and noise:
+        from ``seed``, or the one it had.
+        """
         circuit = self._circuit("reset")
         if seed is not None:
             self.seed = check_count("Network.seed", seed, ge=0)
@@ -479,6 +460,16 @@ class Network:
 
     # Lookups
 
+    def size(self, name: str) -> int:
+        """Return the size of a neuron group or spike source."""
+        groups = self._groups()
+        if name not in groups:
+            raise EngineError(f"group {name!r}: unknown; {one_of(groups)}")
+        return groups[name].size
+
+    def _groups(self) -> dict[str, NeuronGroup | SourceGroup]:
+        return {**self.source_groups, **self.neuron_groups}
+
     def _seed_noise(self, seed: int) -> None:
         for index, stream in enumerate(self._noise):
             stream.seed(seed, index)
@@ -505,46 +496,11 @@ class Network:
             raise EngineError(f"{what} of {name!r}: there is no such group; {one_of(groups)}")
         return groups[name]
 
-    @staticmethod
-    def _current(group: NeuronGroup, given: ArrayLike, ticks: int) -> NDArray[np.float64]:
-        where = f"current of {group.name!r}"
-        try:
-            current = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise EngineError(f"{where}: must be numbers (got {given!r})") from None
-        if current.shape not in ((group.size,), (ticks, group.size)):
-            raise EngineError(
-                f"{where}: must have the shape ({group.size},) or ({ticks}, {group.size})"
-                f" (got {current.shape})"
-            )
-        bad = np.argwhere(~np.isfinite(current))
-        if bad.size:
-            at = tuple(int(index) for index in bad[0])
-            raise EngineError(f"{where}: must be finite (got {current[at]} at {list(at)})")
-        return current
-
     def _placement(self, name: str) -> Placement:
         placements = self._circuit("weights").placements
         if name not in placements:
             raise EngineError(f"projection {name!r}: unknown; {one_of(placements)}")
         return placements[name]
-
-    def _matrix(self, name: str, what: str) -> NDArray[np.floating[Any]]:
-        placement = self._placement(name)
-        projection, rule = placement.projection, placement.rule
-        if projection.pre_size * projection.post_size > _MAX_MATRIX:
-            raise EngineError(
-                f"projection {name!r}: {projection.pre_size} x {projection.post_size} is too"
-                f" large for an array [pre, post]; use edges()"
-            )
-        values: NDArray[np.floating[Any]] = rule.weights
-        if what == "eligibility":
-            if not isinstance(rule, RewardPlasticRule):
-                raise EngineError(f"projection {name!r}: has no eligibility")
-            values = rule.current_eligibility()
-        matrix = np.full((projection.pre_size, projection.post_size), np.nan, dtype=values.dtype)
-        matrix[placement.edges()] = values[placement.slots]
-        return matrix
 
 
 def _columns(array: NDArray[_Scalar], group: NeuronGroup) -> NDArray[_Scalar]:

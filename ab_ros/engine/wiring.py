@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,7 +60,7 @@ def synapses_of(weight: Weights, pre_size: int, post_size: int, where: str) -> S
     if isinstance(weight, Edges):
         synapses = _from_edges(weight, pre_size, post_size, where)
     else:
-        matrix = _numbers(weight, where)
+        matrix = numbers(weight, where)
         if matrix.ndim == 0:
             matrix = np.full((pre_size, post_size), float(matrix))
         if matrix.shape != (pre_size, post_size):
@@ -79,7 +78,7 @@ def synapses_of(weight: Weights, pre_size: int, post_size: int, where: str) -> S
 def _from_edges(edges: Edges, pre_size: int, post_size: int, where: str) -> Synapses:
     pre = _indices(edges.pre, pre_size, f"{where}: pre")
     post = _indices(edges.post, post_size, f"{where}: post")
-    weight = _numbers(edges.weight, where)
+    weight = numbers(edges.weight, where)
     if weight.ndim == 0:
         weight = np.full(pre.shape, float(weight))
     if not pre.shape == post.shape == weight.shape:
@@ -105,7 +104,8 @@ def _indices(values: ArrayLike, size: int, where: str) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _numbers(values: Any, where: str) -> NDArray[np.float64]:
+def numbers(values: ArrayLike, where: str) -> NDArray[np.float64]:
+    """Return weights as a new float64 array; an EngineError if they are not numbers."""
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):

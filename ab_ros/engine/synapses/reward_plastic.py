@@ -22,7 +22,7 @@ present eligibility: a reward that arrives at once does exactly what an unmarked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,8 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.engine.synapses.decay import DecayFrame
-from ab_ros.engine.synapses.rule import BoundedSynapse, Reals, Rule, Selection
+from ab_ros.engine.synapses.rule import BoundedSynapse, Reals, Rule, Selection, SoftBounds
 from ab_ros.engine.synapses.table import SynapseTable
+
+_NO_SLOTS = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class RewardPlasticRule(Rule):
         # Marks are copies of the stored eligibility, and the ages of the frame that they are in.
         self.marks: Reals = np.empty((0, table.size), dtype=table.real)
         self.mark_age = np.zeros(0, dtype=np.int64)
+        self.apply: Callable[..., None] = apply_reward
 
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Update traces at presynaptic spikes, eligibility and traces at postsynaptic ones."""
@@ -149,33 +152,73 @@ class RewardPlasticRule(Rule):
         since : ticks from that mark until now.
         later : places of the marks after it, each with the ticks from the credited mark to it.
         """
-        frame = self.eligibility_frame
-        if place is None:
-            stored = self.eligibility[slots].astype(np.float64)
-            eligibility = stored * frame.value_of_stored
-            self.eligibility[slots] = stored * 0.5
-        else:
-            stored = self.marks[place][slots].astype(np.float64)
-            age = int(self.mark_age[place])
-            eligibility = stored * frame.down[age]
-            spent = stored * 0.5
-            self.marks[place][slots] = spent
-            # Stored values of two frames differ by the time between the frames' set-ups only.
-            for other, ticks in later:
-                self._spend(
-                    self.marks[other], slots, spent, ticks + age - int(self.mark_age[other])
-                )
-            self._spend(self.eligibility, slots, spent, since + age - int(frame.age[0]))
-        if learning and modulation != 0.0:
-            p, bounds = self.parameters, self.parameters.bounds
-            gain = p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
-            bound = bounds.strong if modulation > 0.0 else bounds.weak
-            weights = self.table.weights
-            weights[slots] = bounds.moved(weights[slots], gain * eligibility, bound)
+        frame, p, bounds = self.eligibility_frame, self.parameters, self.parameters.bounds
+        # Stored values of two frames differ by the time between the frames' set-ups only.
+        age = int(frame.age[0] if place is None else self.mark_age[place])
+        gain = p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
+        every = isinstance(slots, slice)
+        self.apply(
+            self.table.weights,
+            self.eligibility,
+            self.marks,
+            _NO_SLOTS if isinstance(slots, slice) else slots,
+            every,
+            -1 if place is None else place,
+            float(frame.down[age]),
+            np.array([other for other, _ in later], dtype=np.int64),
+            np.array(
+                [frame.decayed(ticks + age - int(self.mark_age[other])) for other, ticks in later],
+                dtype=np.float64,
+            ),
+            frame.decayed(since + age - int(frame.age[0])),
+            gain if learning else 0.0,
+            bounds.strong if modulation > 0.0 else bounds.weak,
+            bounds.w_min,
+            bounds.w_max,
+        )
 
-    def _spend(
-        self, store: Reals, slots: Selection, spent: NDArray[np.float64], ticks: int
-    ) -> None:
-        """Take ``spent`` from stored eligibility whose frame was set up ``ticks`` later."""
-        left = spent * self.eligibility_frame.decayed(ticks)
-        store[slots] = np.maximum(store[slots].astype(np.float64) - left, 0.0)
+
+def apply_reward(
+    weights: Reals,
+    eligibility: Reals,
+    marks: Reals,
+    slots: NDArray[np.intp],
+    every: bool,
+    place: int,
+    factor: float,
+    later: NDArray[np.int64],
+    left: NDArray[np.float64],
+    left_now: float,
+    gain: float,
+    bound: float,
+    w_min: float,
+    w_max: float,
+) -> None:
+    """Spend eligibility and change weights: the NumPy form, which the compiled one follows.
+
+    Parameters
+    ----------
+    weights, eligibility : real[synapses], changed.
+    marks : real[places, synapses], changed.
+    slots, every : the synapses in question, or all of them.
+    place : the credited mark, or -1 for the present eligibility.
+    factor : eligibility per stored value.
+    later, left : places of later marks, and what is left there of the credited one's stored value.
+    left_now : what is left of it in the present eligibility.
+    gain : learning rate times size of the reward; 0 changes no weight.
+    bound, w_min, w_max : the bound that weights move towards, and both bounds.
+    """
+    selected: Selection = slice(None) if every else slots
+    store = eligibility if place < 0 else marks[place]
+    stored = store[selected].astype(np.float64)
+    spent = stored * 0.5
+    store[selected] = spent
+    if place >= 0:
+        for other, rest in zip(later.tolist(), left.tolist(), strict=True):
+            kept = marks[other][selected].astype(np.float64) - spent * rest
+            marks[other][selected] = np.maximum(kept, 0.0)
+        kept = eligibility[selected].astype(np.float64) - spent * left_now
+        eligibility[selected] = np.maximum(kept, 0.0)
+    if gain:
+        amount = gain * (stored * factor)
+        weights[selected] = SoftBounds(w_min, w_max).moved(weights[selected], amount, bound)

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Slots = NDArray[np.intp]
+from ab_ros.errors import EngineError
+
+Slots = NDArray[np.integer[Any]]
+# Slots are indexed by int32.
+_MAX_SYNAPSES = 2**31 - 1
 
 
 class SynapseTable:
@@ -35,7 +39,7 @@ class SynapseTable:
         is empty without columns.
     weights : real[synapses].
     column_start : int64[post_stop - post_start + 1] into ``by_target``.
-    by_target : int32 or int64 [synapses], slots sorted by target, then by slot.
+    by_target : int32[synapses], slots sorted by target, then by slot.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class SynapseTable:
         columns: bool,
     ) -> None:
         self.size = int(pre.size)
+        if self.size > _MAX_SYNAPSES:
+            raise EngineError(f"a table holds at most {_MAX_SYNAPSES} synapses (got {self.size})")
         self.delay = delay
         self.real = np.dtype(real)
         self.columns = columns
@@ -60,7 +66,7 @@ class SynapseTable:
         self.sources = (pre - self.pre_start if columns else pre[:0]).astype(np.int32)
         self.column_start = _starts(self.targets[: self.size if columns else 0], posts)
         order = np.argsort(self.targets, kind="stable") if columns else np.empty(0, np.intp)
-        self.by_target = order.astype(np.int64)
+        self.by_target = order.astype(np.int32)
         self._row_length = _uniform(self.row_start)
         self._column_length = _uniform(self.column_start)
 
@@ -80,7 +86,8 @@ class SynapseTable:
 
     def column_slots(self, active: NDArray[np.intp]) -> Slots:
         """Return the slots of the targets ``active`` (relative to ``post_start``), in order."""
-        return self.by_target[_ranges(self.column_start, active, self._column_length)]
+        slots: Slots = self.by_target[_ranges(self.column_start, active, self._column_length)]
+        return slots
 
 
 def _starts(index: NDArray[np.integer[Any]], rows: int) -> NDArray[np.int64]:

@@ -1,0 +1,310 @@
+"""Numba kernels: the same operations in the same order as the NumPy path, bit for bit.
+
+No fast-math and no parallel loops: both would change the order of floating-point operations.
+Values stored as float32 are widened to float64 before any arithmetic, as the NumPy path does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ab_ros.engine.compiled import (
+    COLUMN,
+    DELAY,
+    FIRST_FRAME,
+    FIRST_FRAME_SIZE,
+    FIXED,
+    KIND,
+    LEARNING_SLOT,
+    LR,
+    PLASTIC,
+    POST_START,
+    POST_STOP,
+    POST_TRACE,
+    PRE_START,
+    PRE_STOP,
+    PRE_TRACE,
+    ROW,
+    SECOND_FRAME,
+    SECOND_FRAME_SIZE,
+    SLOT,
+    STRONG,
+    SYNAPSE_TRACE,
+    W_MAX,
+    W_MIN,
+    WEAK,
+)
+from ab_ros.engine.neurons import V_CLIP_HIGH, V_CLIP_LOW, V_SPIKE
+from ab_ros.engine.synapses.decay import FLUSH
+from ab_ros.engine.synapses.plastic import DEPRESSION
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first use; keep the result on disk, if there is a place that can be written."""
+    try:
+        compiled: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        compiled = njit(error_model="numpy")(function)
+    return compiled
+
+
+@_compile
+def _neurons(neurons: Any, current: Any, spikes: Any) -> None:
+    a, b, c, d, v, u = neurons
+    for i in range(v.size):
+        x = v[i]
+        y = u[i]
+        x = x + (x * 0.04 * x + x * 5.0 + 140.0 - y + current[i]) * 0.5
+        x = max(x, V_CLIP_LOW)
+        x = min(x, V_CLIP_HIGH)
+        x = x + (x * 0.04 * x + x * 5.0 + 140.0 - y + current[i]) * 0.5
+        y = y + a[i] * (b[i] * x - y)
+        fired = x >= V_SPIKE
+        if fired:
+            x = c[i]
+            y = y + d[i]
+        v[i] = x
+        u[i] = y
+        spikes[i] = fired
+
+
+@_compile
+def _moved(weight: float, amount: float, bound: float, w_min: float, w_max: float) -> float:
+    weight = weight + amount * ((bound - weight) / (w_max - w_min))
+    return min(max(weight, w_min), w_max)
+
+
+@_compile
+def _renew(stored: Any, start: int, stop: int, factor: float) -> None:
+    for i in range(start, stop):
+        value = np.float64(stored[i]) * factor
+        if abs(value) < FLUSH:
+            value = 0.0
+        stored[i] = value
+
+
+@_compile
+def _deliver(
+    table: Any, fired: Any, count: int, later: Any, row_start: Any, targets: Any, weights: Any
+) -> None:
+    start, stop, slot = table[PRE_START], table[PRE_STOP], table[SLOT]
+    into = later[table[POST_START] : table[POST_STOP]]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            row = table[ROW] + i - start
+            for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                into[targets[s]] += np.float64(weights[s])
+
+
+@_compile
+def _plastic(
+    table: Any,
+    parameters: Any,
+    ages: Any,
+    fired: Any,
+    count: int,
+    source_count: int,
+    learning: bool,
+    arrays: Any,
+    down: Any,
+    up: Any,
+) -> None:
+    row_start, targets, weights, column_start, by_target, sources, pre_trace, post_trace = arrays[
+        :8
+    ]
+    w_min, w_max = parameters[W_MIN], parameters[W_MAX]
+    slot, learning_slot = table[SLOT], table[LEARNING_SLOT]
+    pre_frame = table[FIRST_FRAME] + ages[0]
+    post_frame = table[SECOND_FRAME] + ages[1]
+    weaken = parameters[LR] * DEPRESSION * down[post_frame]
+    strengthen = parameters[LR] * down[pre_frame]
+    start, stop = table[PRE_START], table[PRE_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            row = table[ROW] + i - start
+            if learning:
+                for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                    amount = weaken * post_trace[table[POST_TRACE] + targets[s]]
+                    weight = np.float64(weights[s])
+                    weights[s] = _moved(weight, amount, parameters[WEAK], w_min, w_max)
+            pre_trace[table[PRE_TRACE] + i - start] += up[pre_frame]
+    start, stop = source_count + table[POST_START], source_count + table[POST_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            column = table[COLUMN] + i - start
+            if learning:
+                for at in range(column_start[column], column_start[column + 1]):
+                    s = by_target[learning_slot + at]
+                    amount = strengthen * pre_trace[table[PRE_TRACE] + sources[learning_slot + s]]
+                    weight = np.float64(weights[slot + s])
+                    weights[slot + s] = _moved(weight, amount, parameters[STRONG], w_min, w_max)
+            post_trace[table[POST_TRACE] + i - start] += up[post_frame]
+
+
+@_compile
+def _reward_plastic(
+    table: Any,
+    ages: Any,
+    fired: Any,
+    count: int,
+    source_count: int,
+    arrays: Any,
+    down: Any,
+    up: Any,
+) -> None:
+    row_start, column_start, by_target, trace, eligibility = (
+        arrays[0],
+        arrays[3],
+        arrays[4],
+        arrays[8],
+        arrays[9],
+    )
+    first = table[SYNAPSE_TRACE]
+    trace_frame = table[FIRST_FRAME] + ages[0]
+    eligibility_frame = table[SECOND_FRAME] + ages[1]
+    increment = up[trace_frame]
+    factor = down[trace_frame] * up[eligibility_frame]
+    start, stop = table[PRE_START], table[PRE_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            row = table[ROW] + i - start
+            for s in range(first + row_start[row], first + row_start[row + 1]):
+                trace[s] = np.float64(trace[s]) + increment
+    start, stop = source_count + table[POST_START], source_count + table[POST_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            column = table[COLUMN] + i - start
+            for at in range(column_start[column], column_start[column + 1]):
+                s = first + by_target[table[LEARNING_SLOT] + at]
+                value = np.float64(trace[s])
+                eligibility[s] = np.float64(eligibility[s]) + value * factor
+                trace[s] = value * 0.5
+
+
+@_compile
+def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
+    ages[0] += 1
+    ages[1] += 1
+    if table[KIND] == PLASTIC:
+        if ages[0] == table[FIRST_FRAME_SIZE] - 1:
+            start = table[PRE_TRACE]
+            stop = start + table[PRE_STOP] - table[PRE_START]
+            _renew(arrays[6], start, stop, down[table[FIRST_FRAME] + ages[0]])
+            ages[0] = 0
+        if ages[1] == table[SECOND_FRAME_SIZE] - 1:
+            start = table[POST_TRACE]
+            stop = start + table[POST_STOP] - table[POST_START]
+            _renew(arrays[7], start, stop, down[table[SECOND_FRAME] + ages[1]])
+            ages[1] = 0
+    else:
+        start = table[SYNAPSE_TRACE]
+        row = table[ROW] + table[PRE_STOP] - table[PRE_START]
+        stop = start + arrays[0][row]
+        if ages[0] == table[FIRST_FRAME_SIZE] - 1:
+            _renew(arrays[8], start, stop, down[table[FIRST_FRAME] + ages[0]])
+            ages[0] = 0
+        if ages[1] == table[SECOND_FRAME_SIZE] - 1:
+            _renew(arrays[9], start, stop, down[table[SECOND_FRAME] + ages[1]])
+            ages[1] = 0
+
+
+@_compile
+def advance(
+    tick: int,
+    source_count: int,
+    raster: Any,
+    drive: Any,
+    learning: bool,
+    neurons: Any,
+    pending: Any,
+    tables: Any,
+    parameters: Any,
+    ages: Any,
+    arrays: Any,
+    down: Any,
+    up: Any,
+    fired: Any,
+) -> None:
+    """Tick a circuit whose arrays :class:`~ab_ros.engine.compiled.CompiledAdvance` has packed."""
+    rows = pending.shape[0]
+    for t in range(raster.shape[0]):
+        external = drive[t]
+        arriving = pending[tick % rows]
+        for i in range(external.size):
+            external[i] += arriving[i]
+            arriving[i] = 0.0
+        _neurons(neurons, external, raster[t, source_count:])
+        count = 0
+        for i in range(raster.shape[1]):
+            if raster[t, i]:
+                fired[count] = i
+                count += 1
+        for k in range(tables.shape[0]):
+            table = tables[k]
+            later = pending[(tick + table[DELAY]) % rows]
+            _deliver(table, fired, count, later, arrays[0], arrays[1], arrays[2])
+            if table[KIND] == FIXED:
+                continue
+            if table[KIND] == PLASTIC:
+                _plastic(
+                    table,
+                    parameters[k],
+                    ages[k],
+                    fired,
+                    count,
+                    source_count,
+                    learning,
+                    arrays,
+                    down,
+                    up,
+                )
+            else:
+                _reward_plastic(table, ages[k], fired, count, source_count, arrays, down, up)
+            _end_tick(table, ages[k], arrays, down)
+        tick += 1
+
+
+@_compile
+def apply_reward(
+    weights: Any,
+    eligibility: Any,
+    marks: Any,
+    slots: Any,
+    every: bool,
+    place: int,
+    factor: float,
+    later: Any,
+    left: Any,
+    left_now: float,
+    gain: float,
+    bound: float,
+    w_min: float,
+    w_max: float,
+) -> None:
+    """Do what :func:`~ab_ros.engine.synapses.reward_plastic.apply_reward` does, compiled."""
+    for k in range(weights.size if every else slots.size):
+        s = k if every else slots[k]
+        if place < 0:
+            stored = np.float64(eligibility[s])
+            eligibility[s] = stored * 0.5
+        else:
+            stored = np.float64(marks[place, s])
+            spent = stored * 0.5
+            marks[place, s] = spent
+            for index in range(later.size):
+                kept = np.float64(marks[later[index], s]) - spent * left[index]
+                marks[later[index], s] = max(kept, 0.0)
+            kept = np.float64(eligibility[s]) - spent * left_now
+            eligibility[s] = max(kept, 0.0)
+        if gain != 0.0:
+            weight = np.float64(weights[s])
+            weights[s] = _moved(weight, gain * (stored * factor), bound, w_min, w_max)
