@@ -1,0 +1,288 @@
+"""The lifecycle node that all nodes of ab_ros build upon.
+
+A node fills in four hooks.  Around them, this base brings declared and validated parameters, the
+gating of callbacks while the node is not active, errors told in a sentence, and figures on
+``/diagnostics``.  :func:`ab_ros.nodes.process.run` runs it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+from ab_ros.errors import AbRosError, ConfigError
+from ab_ros.nodes.diagnostics import Diagnostics, Health, Level
+from ab_ros.nodes.gated import EXIT_FAILED, GatedNode
+from ab_ros.nodes.parameters import Parameters
+
+S = TypeVar("S")
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
+
+EXIT_BAD_CONFIGURATION = 2
+
+
+class AbNode(GatedNode, Generic[S]):
+    """A lifecycle node with settings of type ``S``.
+
+    Subclasses set ``node_name`` and ``settings_class`` and override the hooks :meth:`setup`,
+    :meth:`start`, :meth:`stop` and :meth:`teardown`.  All hooks and callbacks run in the executor's
+    thread.  A hook that raises an :class:`~ab_ros.errors.AbRosError` makes the transition fail; any
+    other exception is a defect: it leads to error processing, and the node cleans up.
+
+    Parameters
+    ----------
+    arguments : the arguments of the process; ``sys.argv`` by default.
+    options : as ``rclpy.node.Node`` takes them.
+
+    Raises
+    ------
+    ConfigError
+        for an unknown or missing parameter, or a wrong type or value.
+    """
+
+    node_name: ClassVar[str]
+    settings_class: ClassVar[type[Any]]
+    unique: ClassVar[bool] = False
+    """Whether the node refuses to be active beside another one of its name."""
+    discovery_time: ClassVar[float] = 1.0
+    """How long a unique node looks for others before it activates itself, s."""
+
+    def __init__(self, *, arguments: Sequence[str] | None = None, **options: Any) -> None:
+        super().__init__(self.node_name, **options)
+        self._configured = False
+        self._error: Exception | None = None
+        self._twins = 0
+        self._born = time.monotonic()
+        self._activate_after: float | None = None
+        self._parameters_of_node: Parameters[S] = Parameters(
+            self,
+            self.settings_class,
+            arguments=arguments,
+            check=self.check,
+            changed=self._reconfigure,
+        )
+        for sentence in self._parameters_of_node.source.unused:
+            self.get_logger().warning(sentence)
+        self.autostart = self._declare_autostart()
+        self._diagnostics = Diagnostics(self, self.figures, self._health)
+        self._watch_timer = self.create_timer(0.5, self._watch, clock=self._steady)
+
+    # What a node fills in.
+
+    def check(self, settings: S) -> None:
+        """Refuse settings that are each allowed but do not go together, by raising ConfigError.
+
+        Called before the node is complete, and for each live change: it shall look at nothing else.
+        """
+
+    def setup(self) -> None:
+        """Make publishers, subscriptions, timers and services; load what is needed."""
+
+    def start(self) -> None:
+        """Begin to act; publishers are enabled, callbacks follow."""
+
+    def stop(self) -> None:
+        """Cease to act, the robot first; publishers are still enabled, callbacks have ceased.
+
+        Also called when :meth:`start` failed half-way.
+        """
+
+    def teardown(self) -> None:
+        """Release what :meth:`setup` loaded, also when it failed half-way.
+
+        What was made by :meth:`advertise` and the like is destroyed afterwards.
+        """
+
+    def reconfigure(self, new: S, old: S) -> None:
+        """Apply settings that were changed while running; ``settings`` is already the new one."""
+
+    def health(self) -> Health:
+        """Say how the node does, for ``/diagnostics``."""
+        return Level.OK, "active" if self._active else "not active"
+
+    # What a node uses.
+
+    @property
+    def settings(self) -> S:
+        """The current settings."""
+        return self._parameters_of_node.value
+
+    # Starting and finishing.
+
+    def begin(self, executor: Any) -> None:
+        """Configure and activate the node if ``autostart`` is set; called once it is spun."""
+        self._spinning = executor
+        self.wake()
+        if self.autostart:
+            self.call_soon(self._autostart)
+
+    def finish(self) -> None:
+        """Deactivate, clean up and shut down, whatever the state is; the robot is stopped first."""
+        self._activate_after = None
+        for label, transition in (
+            ("active", self.trigger_deactivate),
+            ("inactive", self.trigger_cleanup),
+        ):
+            if self.state == label and transition() is not SUCCESS:
+                self.exit_code = self.exit_code or EXIT_FAILED
+        if self.state in ("unconfigured", "inactive", "active"):
+            self.trigger_shutdown()
+        self._spinning = None
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state: ``unconfigured``, ``inactive``, ``active`` or ``finalized``."""
+        return str(self._state_machine.current_state[1])
+
+    def _autostart(self) -> None:
+        if self.state == "unconfigured" and self.trigger_configure() is not SUCCESS:
+            self._give_up()
+        elif self.state == "inactive":
+            wait = self.discovery_time if self.unique else 0.0
+            self._activate_after = self._born + wait
+            self._activate_if_due()
+
+    def _activate_if_due(self) -> None:
+        if self._activate_after is None or time.monotonic() < self._activate_after:
+            return
+        if self.state != "inactive":
+            self._activate_after = None
+            return
+        if self.unique:
+            self._look_for_twins()
+        if not (self.unique and self._twins):
+            self._activate_after = None
+            if self.trigger_activate() is not SUCCESS:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        bad = isinstance(self._error, ConfigError)
+        self.exit_code = self.exit_code or (EXIT_BAD_CONFIGURATION if bad else EXIT_FAILED)
+        self.wake()
+
+    def _watch(self) -> None:
+        self._look_for_twins()
+        # Who came first goes on; discovery takes a while, so a newcomer may learn of it late.
+        newcomer = time.monotonic() - self._born < 2.0 * self.discovery_time
+        if self._active and self.unique and self._twins and newcomer:
+            self.trigger_deactivate()
+            if self.autostart:
+                self._activate_after = time.monotonic()
+        self._activate_if_due()
+
+    def _look_for_twins(self) -> None:
+        name = self.get_fully_qualified_name()
+        twins = self.get_fully_qualified_node_names().count(name) - 1
+        if twins > self._twins:
+            waits = ", and does not become active beside it" if self.unique else ""
+            self.get_logger().error(
+                f"another node named {name} is running{waits}: stop one of the two, or give this"
+                f" one another name (--ros-args -r __node:=<name>); a node that was killed is"
+                f" still listed for some seconds"
+            )
+        elif self._twins and twins <= 0:
+            self.get_logger().info(f"the other node named {name} is gone")
+        self._twins = max(0, twins)
+
+    def _declare_autostart(self) -> bool:
+        override = self._parameter_overrides.get("autostart")
+        value = True if override is None else override.value
+        if not isinstance(value, bool):
+            origin = self._parameters_of_node.source.at(("autostart",))
+            raise ConfigError(f"{origin}: must be true or false, not {value!r}")
+        described = ParameterDescriptor(
+            description="Whether the node configures and activates itself.", read_only=True
+        )
+        self.declare_parameter("autostart", value, described, ignore_override=True)
+        return value
+
+    # Transitions.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run :meth:`setup`."""
+        self._configured = True
+        outcome = self._attempt("configuring", self.setup)
+        if outcome is not SUCCESS:
+            self._release()
+        return outcome
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Enable publishers and callbacks and run :meth:`start`."""
+        if self.unique:
+            self._look_for_twins()
+            if self._twins:
+                self.get_logger().error("not activated: another node of this name is running")
+                return FAILURE
+        super().on_activate(state)
+        self._open()
+        outcome = self._attempt("activating", self.start)
+        if outcome is not SUCCESS:
+            self._halt(state)
+        return outcome
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run :meth:`stop`, then disable publishers, whatever goes wrong."""
+        return self._halt(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run :meth:`teardown` and destroy what was made since the node was configured."""
+        return self._release()
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and clean up as far as the state asks for it."""
+        self._halt(state)
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and clean up: the node can be configured again."""
+        self._halt(state)
+        self._release()
+        return SUCCESS
+
+    def _halt(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if not self._active:
+            return SUCCESS
+        self._close()
+        outcome = self._attempt("deactivating", self.stop)
+        self._join()
+        super().on_deactivate(state)
+        return SUCCESS if outcome is SUCCESS else ERROR
+
+    def _release(self) -> TransitionCallbackReturn:
+        if not self._configured:
+            return SUCCESS
+        self._configured = False
+        outcome = self._attempt("cleaning up", self.teardown)
+        self._destroy_entities()
+        return SUCCESS if outcome is SUCCESS else ERROR
+
+    # Errors.
+
+    def _attempt(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            hook()
+        except AbRosError as error:
+            self._error = error
+            self.get_logger().error(f"{what} failed: {error}")
+            return FAILURE
+        except Exception as error:
+            self._error = error
+            self._say(what, error)
+            return ERROR
+        return SUCCESS
+
+    def _reconfigure(self, new: S, old: S) -> None:
+        self._guard("reconfiguring", self.reconfigure, new, old)
+
+    def _health(self) -> Health:
+        if self._twins:
+            return Level.ERROR, "another node of this name is running"
+        return self.health()
