@@ -93,7 +93,8 @@ def test_rasters_from_rows_ors_duplicates_and_counts_what_it_drops() -> None:
     rasters, dropped = rasters_from_rows(rows, contract)
     assert dropped == 3
     assert rasters["V1"].tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
-    assert rasters["W"].shape == (4, 3) and not rasters["W"].any()
+    assert rasters["W"].shape == (4, 3)
+    assert not rasters["W"].any()
     with pytest.raises(ContractError, match="2 bits, not 3"):
         rasters_from_rows([[0, "V1", [1, 0, 0]]], contract)
     with pytest.raises(ContractError, match="'X'; one of: V1, W"):
