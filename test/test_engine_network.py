@@ -193,11 +193,17 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
     missing = {k: v for k, v in before.items() if k != "neurons/v"}
     broken = {**before, "neurons/v": before["neurons/v"] * np.nan}
     short = {**before, "neurons/u": before["neurons/u"][:-1]}
+    early = {**before, "network/clock": before["network/clock"] - 1000}
+    heavy = {**before, "projection/eye_0/weights": before["projection/eye_0/weights"] + 9}
+    old = {**before, "projection/stdp/pre_age": np.array([10**9])}
     stranger = {**before, "projection/nose/weights": before["neurons/v"]}
     for state, message in [
         (missing, r"entry 'neurons/v' is missing"),
         (broken, r"entry 'neurons/v' must be finite"),
         (short, r"entry 'neurons/u' must be float64\[26\] \(got float64\[25\]\)"),
+        (early, r"entry 'network/clock' must be at least 0"),
+        (heavy, r"'projection/eye_0/weights': weights must be in \[0, 10\]"),
+        (old, r"entry 'projection/stdp/pre_age' must be in \[0, "),
         (stranger, r"entry 'projection/nose/weights' does not belong to this network"),
         (mixed(precision="float64").state(), r"must be float32\[300\] \(got float64\[300\]\)"),
     ]:

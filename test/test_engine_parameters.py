@@ -146,8 +146,12 @@ def test_rewards():
 
 def test_numba_that_is_missing_is_an_error_only_when_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "ab_ros.engine.kernels", raising=False)
+    for module in ("compiled", "kernels"):
+        monkeypatch.delitem(sys.modules, f"ab_ros.engine.{module}", raising=False)
+    assert Network().backend == "numpy"
     with pytest.raises(EngineError, match=r"numba cannot be used .*pip install 'ab_ros\[fast\]'"):
         Network(backend="numba")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert Network().backend == "numpy"
+    # Installed, but its import fails, as with a NumPy that it does not know.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.warns(RuntimeWarning, match="numba is passed over"):
+        assert Network().backend == "numpy"

@@ -1,62 +1,33 @@
-"""The compiled backend: packs a circuit's arrays for the kernels, and chooses whether to."""
+"""The compiled backend: packs a circuit's arrays for the kernels.  Needs Numba."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.engine import kernels
 from ab_ros.engine.circuit import Circuit
+from ab_ros.engine.kernels import (
+    COLUMN,
+    FIRST_FRAME,
+    FIRST_FRAME_SIZE,
+    FIXED,
+    LEARNING_SLOT,
+    PLASTIC,
+    POST_TRACE,
+    PRE_TRACE,
+    REWARD_PLASTIC,
+    ROW,
+    SLOT,
+    SYNAPSE_TRACE,
+)
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.fixed import FixedRule
 from ab_ros.engine.synapses.plastic import PlasticRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
-from ab_ros.errors import EngineError, one_of
-
-BACKENDS = ("auto", "numpy", "numba")
-Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
-
-FIXED, PLASTIC, REWARD_PLASTIC = 0, 1, 2
-# Columns of the kernels' description of a table (int64).
-KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
-ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
-FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
-# Columns of its parameters (float64).
-LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
-
-
-def choose_backend(backend: str) -> str:
-    """Return ``numpy`` or ``numba``.
-
-    Numba that is installed but does not work (often because of NumPy's version) is passed over
-    with a RuntimeWarning by ``auto``.
-
-    Raises
-    ------
-    EngineError
-        for an unknown name, or if numba is asked for and missing or broken.
-    """
-    if backend not in BACKENDS:
-        raise EngineError(f"Network.backend: unknown {backend!r}; {one_of(BACKENDS)}")
-    if backend == "numpy" or (backend == "auto" and importlib.util.find_spec("numba") is None):
-        return "numpy"
-    try:
-        importlib.import_module("ab_ros.engine.kernels")
-    except ImportError as error:
-        if backend == "numba":
-            raise EngineError(
-                f"Network.backend: numba cannot be used ({error}); pip install 'ab_ros[fast]',"
-                f" or take 'numpy' or 'auto'"
-            ) from None
-        warnings.warn(f"numba is passed over: {error}", RuntimeWarning, stacklevel=3)
-        return "numpy"
-    return "numba"
 
 
 class CompiledAdvance:
@@ -67,8 +38,6 @@ class CompiledAdvance:
     """
 
     def __init__(self, circuit: Circuit) -> None:
-        from ab_ros.engine import kernels
-
         self._kernel = kernels.advance
         self._rules = circuit.rules
         tables = [rule.table for rule in circuit.rules]
@@ -76,7 +45,7 @@ class CompiledAdvance:
         self._tables = np.zeros((len(tables), 17), dtype=np.int64)
         self._parameters = np.zeros((len(tables), 5))
         self._ages = np.zeros((len(tables), 2), dtype=np.int64)
-        self._frames = [_frames(rule) for rule in circuit.rules]
+        self._frames = [list(rule.frames().values()) for rule in circuit.rules]
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
@@ -148,14 +117,6 @@ class CompiledAdvance:
                 setattr(owner, name, whole[start : start + part.size])
             start += part.size
         return whole
-
-
-def _frames(rule: Rule) -> tuple[DecayFrame, ...]:
-    if isinstance(rule, PlasticRule):
-        return rule.pre_frame, rule.post_frame
-    if isinstance(rule, RewardPlasticRule):
-        return rule.trace_frame, rule.eligibility_frame
-    return ()
 
 
 def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64]) -> None:

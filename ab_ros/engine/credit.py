@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ab_ros.engine.circuit import Placement
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
-from ab_ros.engine.validation import check_count
+from ab_ros.engine.validation import check_count, check_number
+from ab_ros.errors import EngineError, one_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,20 @@ class Credit:
         tick: int,
         learning: bool,
     ) -> bool:
-        """Deliver a reward; False, and counted, if its cycle is not in the history."""
+        """Deliver a reward; False, and counted, if its cycle is not in the history.
+
+        Raises
+        ------
+        EngineError
+            for an unknown layer, or a reward that is not in [-1, 1].
+        """
+        layers = list(dict.fromkeys(p.layer for p, _, _ in self._rewarded if p.layer))
+        for layer, value in by_layer.items():
+            if layer not in layers:
+                raise EngineError(f"reward: unknown layer {layer!r}; {one_of(layers)}")
+            check_number(f"reward of layer {layer!r}", value, ge=-1.0, le=1.0)
+        if everywhere is not None:
+            check_number("reward everywhere", everywhere, ge=-1.0, le=1.0)
         credited: _Mark | None = None
         later: list[tuple[int, int]] = []
         if cycle is not None:
@@ -74,12 +88,12 @@ class Credit:
                 self.missed += 1
                 return False
         for projection, rule, slots in self._rewarded:
-            layer = projection.layer
-            modulation = everywhere if layer is None else by_layer.get(layer, everywhere)
+            own = projection.layer
+            modulation = everywhere if own is None else by_layer.get(own, everywhere)
             if modulation is None:
                 continue
             rule.reward(
-                modulation,
+                float(modulation),
                 slots,
                 learning,
                 None if credited is None else credited.place,

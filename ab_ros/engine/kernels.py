@@ -12,35 +12,19 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ab_ros.engine.compiled import (
-    COLUMN,
-    DELAY,
-    FIRST_FRAME,
-    FIRST_FRAME_SIZE,
-    FIXED,
-    KIND,
-    LEARNING_SLOT,
-    LR,
-    PLASTIC,
-    POST_START,
-    POST_STOP,
-    POST_TRACE,
-    PRE_START,
-    PRE_STOP,
-    PRE_TRACE,
-    ROW,
-    SECOND_FRAME,
-    SECOND_FRAME_SIZE,
-    SLOT,
-    STRONG,
-    SYNAPSE_TRACE,
-    W_MAX,
-    W_MIN,
-    WEAK,
-)
 from ab_ros.engine.neurons import V_CLIP_HIGH, V_CLIP_LOW, V_SPIKE
 from ab_ros.engine.synapses.decay import FLUSH
 from ab_ros.engine.synapses.plastic import DEPRESSION
+
+# Compiled code is cached with these numbers in it, and the cache only notices changes of this file:
+# touch it after a change of the constants that it imports.
+FIXED, PLASTIC, REWARD_PLASTIC = 0, 1, 2
+# Columns of the kernels' description of a table (int64).
+KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
+ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
+FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
+# Columns of its parameters (float64).
+LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:

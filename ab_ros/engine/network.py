@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ab_ros.engine import compiled
-from ab_ros.engine.circuit import Circuit, Placement, Projection, advance
+from ab_ros.engine.backend import advance_of, choose_backend
+from ab_ros.engine.circuit import Circuit, Placement, Projection
 from ab_ros.engine.credit import Credit
 from ab_ros.engine.groups import NeuronGroup, NoiseStream, SourceGroup
 from ab_ros.engine.inputs import checked_current, checked_spikes
 from ab_ros.engine.neurons import NeuronParameters, neuron_parameters
-from ab_ros.engine.snapshot import check_state, circuit_state, restore_circuit
+from ab_ros.engine.snapshot import check_circuit, check_state, circuit_state, restore_circuit
 from ab_ros.engine.synapses import Synapse, synapse_parameters
 from ab_ros.engine.synapses.reward_plastic import RewardPlastic, RewardPlasticRule
 from ab_ros.engine.validation import check_count, check_number
@@ -64,7 +64,7 @@ class Network:
             raise EngineError(f"Network.precision: unknown {precision!r}; {one_of(_REALS)}")
         self.seed = check_count("Network.seed", seed, ge=0)
         self.precision = precision
-        self.backend = compiled.choose_backend(backend)
+        self.backend = choose_backend(backend)
         self.history = check_count("Network.history", history, ge=1)
         self.neuron_groups: dict[str, NeuronGroup] = {}
         self.source_groups: dict[str, SourceGroup] = {}
@@ -210,9 +210,7 @@ class Network:
         )
         self._described = []
         self._noise = [NoiseStream(group) for group in self.neuron_groups.values()]
-        self._advance: compiled.Advance = (
-            compiled.CompiledAdvance(self._built) if self.backend == "numba" else advance
-        )
+        self._advance = advance_of(self._built, self.backend)
         self._credit = Credit(list(self._built.placements.values()), self.history)
         self._counts = np.zeros(self._built.neurons.size, dtype=np.int64)
         self._counted_ticks = 0
@@ -333,7 +331,8 @@ class Network:
 
         The last ``history`` marks are kept; marking a cycle again replaces its mark.
         """
-        self._credit.mark(cycle, self._circuit("mark").tick)
+        tick = self._circuit("mark").tick
+        self._credit.mark(cycle, tick)
 
     def reward(
         self,
@@ -361,14 +360,7 @@ class Network:
             for an unknown layer or a reward that is not in [-1, 1].
         """
         tick = self._circuit("reward").tick
-        layers = {}
-        for layer, value in (by_layer or {}).items():
-            if layer not in self.layers:
-                raise EngineError(f"reward: unknown layer {layer!r}; {one_of(self.layers)}")
-            layers[layer] = check_number(f"reward of layer {layer!r}", value, ge=-1.0, le=1.0)
-        if everywhere is not None:
-            everywhere = check_number("reward everywhere", everywhere, ge=-1.0, le=1.0)
-        return self._credit.reward(layers, everywhere, cycle, tick, self._learning)
+        return self._credit.reward(by_layer or {}, everywhere, cycle, tick, self._learning)
 
     # State
 
@@ -450,6 +442,7 @@ class Network:
         """
         circuit = self._circuit("restore")
         check_state(state, self.state(), self.history)
+        check_circuit(state, circuit)
         circuit.tick, self._counted_ticks = (int(value) for value in state["network/clock"])
         self._learning = bool(state["network/learning"][0])
         self._counts[:] = state["neurons/counts"]

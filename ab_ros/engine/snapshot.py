@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.engine.circuit import Circuit
+from ab_ros.engine.synapses.decay import DecayFrame
+from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.errors import EngineError
 
 State = Mapping[str, NDArray[Any]]
@@ -78,3 +80,28 @@ def check_state(state: State, own: State, history: int) -> None:
         fixed = key.endswith("/signature") or key == "neurons/parameters"
         if fixed and not np.array_equal(given, mine):
             raise EngineError(f"state: entry {key!r} is from a network that was built differently")
+
+
+def check_circuit(state: State, circuit: Circuit) -> None:
+    """Compare the values of a state that has the right form with what a circuit allows.
+
+    Raises
+    ------
+    EngineError
+        for a clock before 0, a weight out of its bounds, or an age that no frame reaches.
+    """
+    if (state["network/clock"] < 0).any():
+        raise EngineError("state: entry 'network/clock' must be at least 0")
+    for name, placement in circuit.placements.items():
+        weights = f"projection/{name}/weights"
+        placement.projection.synapse.check_weights(state[weights], f"state: entry {weights!r}")
+        for field, frame in placement.rule.frames().items():
+            _check_age(state, f"projection/{name}/{field}", frame)
+        if isinstance(placement.rule, RewardPlasticRule):
+            _check_age(state, f"credit/{name}/age", placement.rule.eligibility_frame)
+
+
+def _check_age(state: State, key: str, frame: DecayFrame) -> None:
+    last = frame.down.size - 2
+    if ((state[key] < 0) | (state[key] > last)).any():
+        raise EngineError(f"state: entry {key!r} must be in [0, {last}] (got {state[key]})")

@@ -77,6 +77,10 @@ class PlasticRule(Rule):
         self.pre_trace = np.zeros(table.pre_size)
         self.post_trace = np.zeros(table.post_size)
 
+    def frames(self) -> dict[str, DecayFrame]:
+        """Return the frames of both traces."""
+        return {"pre_age": self.pre_frame, "post_age": self.post_frame}
+
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Weaken at presynaptic spikes, strengthen at postsynaptic ones; update the traces."""
         table, lr, bounds = self.table, self.parameters.lr, self.parameters.bounds

@@ -91,6 +91,10 @@ class RewardPlasticRule(Rule):
         self.mark_age = np.zeros(0, dtype=np.int64)
         self.apply: Callable[..., None] = apply_reward
 
+    def frames(self) -> dict[str, DecayFrame]:
+        """Return the frames of both traces."""
+        return {"trace_age": self.trace_frame, "eligibility_age": self.eligibility_frame}
+
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Update traces at presynaptic spikes, eligibility and traces at postsynaptic ones."""
         table = self.table

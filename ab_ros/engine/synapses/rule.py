@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.table import SynapseTable
 from ab_ros.engine.validation import check_number
 from ab_ros.errors import EngineError
@@ -39,6 +40,10 @@ class Rule:
     def weights(self) -> Reals:
         """Weights, real[synapses], in slot order."""
         return self.table.weights
+
+    def frames(self) -> dict[str, DecayFrame]:
+        """Return the frames of the rule's traces, in order, by the attribute that has their age."""
+        return {}
 
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Take in the spikes of a tick.
