@@ -23,7 +23,7 @@ setup(
     author=PACKAGE.findtext("maintainer"),
     python_requires=">=3.10",
     packages=find_packages(include=["ab_ros", "ab_ros.*"]),
-    package_data={"": ["*.json", "*.sql", "*.urdf", "*.xml", "*.yaml", "py.typed"]},
+    package_data={"ab_ros": [f"**/*.{suffix}" for suffix in ("json", "sql", "urdf", "yaml")]},
     zip_safe=False,
     install_requires=[
         "httpx",

@@ -57,6 +57,8 @@ def say(text: str) -> None:
 
 PROBE = """
 import os, sys, sysconfig
+# In a virtual environment, ours among them, the Python that it was made with.
+print(os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable))
 print("%d.%d" % sys.version_info[:2])
 try:
     import ensurepip, venv
@@ -83,10 +85,10 @@ def probe(command: str) -> Interpreter | None:
         return None
     # -I: neither PYTHONPATH nor the current folder may answer for the interpreter.
     answer = subprocess.run([path, "-I", "-c", PROBE], capture_output=True, text=True, check=False)
-    lines = answer.stdout.split()
-    if answer.returncode or len(lines) != 3:
+    lines = answer.stdout.splitlines()
+    if answer.returncode or len(lines) != 4:
         return Interpreter(path, "", f"{path} does not run as a Python 3")
-    version, has_venv, has_headers = lines
+    base, version, has_venv, has_headers = lines
     if version not in SUPPORTED:
         problem = (
             f"{path} is Python {version}, but ab_ros needs Python {SUPPORTED[-1]} to {SUPPORTED[0]}"
@@ -103,7 +105,7 @@ def probe(command: str) -> Interpreter | None:
         )
     else:
         problem = ""
-    return Interpreter(path, version, problem)
+    return Interpreter(base, version, problem)
 
 
 def choose_interpreter(wanted: str | None) -> Interpreter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,27 +25,28 @@ def workspace(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def program(path: Path, output: str) -> str:
-    """Make a program that answers whatever it is asked with ``output``."""
-    path.write_text(f"#!/bin/sh\nprintf '{output}'\n")
+def program(path: Path, version: str, venv: str = "yes", headers: str = "yes") -> str:
+    """Make a program that answers like a Python when it is probed."""
+    lines = (str(path), version, venv, headers)
+    path.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
     path.chmod(0o755)
     return str(path)
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("answers", "said"),
     [
-        ("3.9\\nyes\\nyes\\n", "is Python 3.9, but ab_ros needs Python 3.10 to 3.13"),
-        ("3.14\\nyes\\nyes\\n", "is Python 3.14, but ab_ros needs Python 3.10 to 3.13"),
-        ("3.12\\nno\\nyes\\n", "apt install python3.12-venv"),
-        ("3.12\\nyes\\nno\\n", "apt install python3.12-dev"),
-        ("nonsense", "does not run as a Python 3"),
+        (("3.9",), "is Python 3.9, but ab_ros needs Python 3.10 to 3.13"),
+        (("3.14",), "is Python 3.14, but ab_ros needs Python 3.10 to 3.13"),
+        (("3.12", "no"), "apt install python3.12-venv"),
+        (("3.12", "yes", "no"), "apt install python3.12-dev"),
+        (("3.12", "yes", "yes\nand more"), "does not run as a Python 3"),
     ],
 )
 def test_python_that_cannot_be_used(
-    output: str, said: str, workspace: ModuleType, tmp_path: Path
+    answers: tuple[str, ...], said: str, workspace: ModuleType, tmp_path: Path
 ) -> None:
-    python = program(tmp_path / "python", output)
+    python = program(tmp_path / "python", *answers)
     with pytest.raises(workspace.SetupError, match=said) as refused:
         workspace.choose_interpreter(python)
     assert "\n" not in str(refused.value)
@@ -53,8 +55,8 @@ def test_python_that_cannot_be_used(
 def test_python3_is_taken_first(
     workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = program(tmp_path / "python3", "3.10\\nyes\\nyes\\n")
-    program(tmp_path / "python3.13", "3.13\\nyes\\nyes\\n")
+    first = program(tmp_path / "python3", "3.10")
+    program(tmp_path / "python3.13", "3.13")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert workspace.choose_interpreter(None).path == first
 
@@ -62,12 +64,21 @@ def test_python3_is_taken_first(
 def test_newest_supported_python_stands_in(
     workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program(tmp_path / "python3", "3.9\\nyes\\nyes\\n")
-    program(tmp_path / "python3.11", "3.11\\nyes\\nyes\\n")
-    newest = program(tmp_path / "python3.12", "3.12\\nyes\\nyes\\n")
-    program(tmp_path / "python3.13", "3.13\\nyes\\nno\\n")
+    program(tmp_path / "python3", "3.9")
+    program(tmp_path / "python3.11", "3.11")
+    newest = program(tmp_path / "python3.12", "3.12")
+    program(tmp_path / "python3.13", "3.13", "yes", "no")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert workspace.choose_interpreter(None).path == newest
+
+
+def test_python_of_a_virtual_environment_stands_for_the_one_that_made_it(
+    workspace: ModuleType, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    chosen = workspace.choose_interpreter(str(tmp_path / "venv" / "bin" / "python"))
+    # Or `make` in a shell that has sourced env.sh would remove the Python that it runs on.
+    assert tmp_path not in Path(chosen.path).parents
 
 
 def test_missing_python(workspace: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
