@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -369,9 +370,8 @@ class ArmWorld:
         large = self._renderer.render(self.data, self._overview, width * by, height * by)
         if by == 1:
             return large
-        blocks = large.reshape(height, by, width, by, 3)
-        smooth: NDArray[np.uint8] = (blocks.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
-        return smooth
+        smooth = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(smooth, np.uint8)
 
     def close(self) -> None:
         """Free the renderer; call it in the thread that rendered."""

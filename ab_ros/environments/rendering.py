@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +32,8 @@ FLOOR_LIGHT = (0.80, 0.84, 0.88)
 FLOOR_DARK = (0.70, 0.75, 0.80)
 FLOOR_TILE = 0.5  # m
 LIGHT_DIRECTION = (0.35, 0.45, -0.82)
-LIGHT_AMBIENT = 0.46
-LIGHT_DIFFUSE = 0.56
+LIGHT_AMBIENT = 0.58
+LIGHT_DIFFUSE = 0.46
 
 _PROBE = """
 import sys, importlib, numpy as np
@@ -264,8 +265,6 @@ class RayRenderer:
 
     def render(self, data: Any, camera: int, width: int, height: int) -> NDArray[np.uint8]:
         """Return uint8[height, width, 3] RGB of camera number ``camera``."""
-        import cv2
-
         rows, columns = -(-height // self._step), -(-width // self._step)
         directions, geoms, distance, normal = self._lens(camera, columns, rows, width / height)
         rays = directions @ data.cam_xmat[camera].reshape(3, 3).T

@@ -157,7 +157,7 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
     floor.texuniform = True
     floor.texrepeat = (1.0 / FLOOR_TILE, 1.0 / FLOOR_TILE)
     floor.specular = 0.0
-    floor.emission = 0.35
+    floor.emission = 0.30
     # A box, not a plane: software OpenGL draws it twice as fast.
     world.add_geom(
         name=FLOOR,
