@@ -91,6 +91,15 @@ class PositionGroup:
         self._velocity = np.array([limit.velocity for limit in limits])
         self._step = np.array([limit.step for limit in limits])
 
+    def beyond(self) -> list[str]:
+        """Name the joints whose published command leads beyond the limits, as narrowed since."""
+        if self.plan is None or not self.published:
+            return []
+        path = np.concatenate((self.plan.points, self.plan.rest[None, :]))
+        # A last bit may be rounding.
+        outside = (path < self._lower - 1e-9) | (path > self._upper + 1e-9)
+        return [self.limits[index].name for index in np.flatnonzero(outside.any(axis=0)).tolist()]
+
     def seed(self, position: Floats, now: float, dt: float) -> None:
         """Start anew, at rest, from a measured position (brought inside the limits)."""
         self.plan = PositionPlan.at_rest(np.clip(position, self._lower, self._upper), dt, now)

@@ -297,7 +297,7 @@ class VelocityPlan:
 
 
 def ramp(start: Floats, aim: Floats, change: Floats, timesteps: int) -> Floats:
-    """Return velocities that go from ``start`` to ``aim``, ``change`` a step at most; [T + 1, C]."""
+    """Return velocities [T + 1, C] from ``start`` to ``aim``, at most ``change`` a step."""
     steps = np.arange(timesteps + 1, dtype=np.float64)[:, None]
     with np.errstate(invalid="ignore"):  # 0 · inf at the start, replaced below
         reach = steps * change

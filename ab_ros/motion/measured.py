@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ab_ros.motion.integrate import Floats
 
+_NAMED = 6  # joints by name in a message
+
 
 class MeasuredStates:
     """The latest position and velocity of each joint that the stage needs.
@@ -136,6 +138,6 @@ class MeasuredStates:
 
     def missing(self, now: float, steady: float) -> str:
         """Name the joints without a fresh state; an empty text if there are none."""
-        return ", ".join(
-            self.names[index] for index in np.flatnonzero(self.stale(now, steady)).tolist()
-        )
+        names = [self.names[index] for index in np.flatnonzero(self.stale(now, steady)).tolist()]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return ", ".join(names[:_NAMED]) + more
