@@ -29,8 +29,9 @@ def tiny(*arguments: str, **env: str) -> NodeProcess:
     return NodeProcess(SCRIPT, *arguments, env=env)
 
 
-def with_parameters(*assignments: str) -> NodeProcess:
-    return tiny("--ros-args", *(part for text in assignments for part in ("-p", text)))
+def with_parameters(*assignments: str, name: str = "tiny") -> NodeProcess:
+    parameters = (part for text in assignments for part in ("-p", text))
+    return tiny("--ros-args", "-r", f"__node:={name}", *parameters)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,10 @@ def peer() -> Iterator[Peer]:
     peer.close()
 
 
-def value_of(peer: Peer, name: str) -> Any:
+def value_of(peer: Peer, node: str, name: str) -> Any:
     request = GetParameters.Request(names=[name])
-    return parameter_value_to_python(
-        peer.call(GetParameters, "tiny/get_parameters", request).values[0]
-    )
+    answer = peer.call(GetParameters, f"{node}/get_parameters", request)
+    return parameter_value_to_python(answer.values[0])
 
 
 def write(folder: Path, text: str, node: str = "tiny") -> str:
@@ -127,28 +127,28 @@ def test_a_last_command_published_while_stopping_arrives(echo: Echo) -> None:
 
 
 def test_services_drive_every_transition(peer: Peer, echo: Echo) -> None:
-    with with_parameters("autostart:=false") as node:
-        assert peer.state("tiny") == "unconfigured"
-        assert peer.transition("tiny", Transition.TRANSITION_CONFIGURE)
-        assert peer.state("tiny") == "inactive"
+    with with_parameters("autostart:=false", name="driven") as node:
+        assert peer.state("driven") == "unconfigured"
+        assert peer.transition("driven", Transition.TRANSITION_CONFIGURE)
+        assert peer.state("driven") == "inactive"
         echo.send(1.0)  # ignored: the node is not active
-        answer = peer.call(Trigger, "tiny/ask", Trigger.Request())
+        answer = peer.call(Trigger, "driven/ask", Trigger.Request())
         assert (answer.success, answer.message) == (False, "nothing to answer")
         for value in (2.0, 3.0):
-            assert peer.transition("tiny", Transition.TRANSITION_ACTIVATE)
-            assert peer.state("tiny") == "active"
+            assert peer.transition("driven", Transition.TRANSITION_ACTIVATE)
+            assert peer.state("driven") == "active"
             echo.exchange(value)
-            assert peer.transition("tiny", Transition.TRANSITION_DEACTIVATE)
+            assert peer.transition("driven", Transition.TRANSITION_DEACTIVATE)
         echo.expect(2.0, -1.0, 3.0, -1.0)
 
-        assert peer.transition("tiny", Transition.TRANSITION_CLEANUP)
-        assert peer.state("tiny") == "unconfigured"
-        assert not peer.transition("tiny", Transition.TRANSITION_ACTIVATE)
-        assert peer.transition("tiny", Transition.TRANSITION_CONFIGURE)
-        assert peer.transition("tiny", Transition.TRANSITION_ACTIVATE)
+        assert peer.transition("driven", Transition.TRANSITION_CLEANUP)
+        assert peer.state("driven") == "unconfigured"
+        assert not peer.transition("driven", Transition.TRANSITION_ACTIVATE)
+        assert peer.transition("driven", Transition.TRANSITION_CONFIGURE)
+        assert peer.transition("driven", Transition.TRANSITION_ACTIVATE)
         echo.exchange(4.0)
-        assert peer.transition("tiny", Transition.TRANSITION_ACTIVE_SHUTDOWN)
-        assert peer.state("tiny") == "finalized"
+        assert peer.transition("driven", Transition.TRANSITION_ACTIVE_SHUTDOWN)
+        assert peer.state("driven") == "finalized"
         node.signal(signal.SIGTERM)
         assert node.end() == 0
         assert node.lines[-2:] == ["stop", "teardown"]
@@ -256,40 +256,40 @@ def test_parameters_are_declared_described_and_live(tmp_path: Path, peer: Peer) 
         "    joints:\n      elbow: {gain: 2}\n      wrist.limits: [-1, 2]\n",
         "/**",
     )
-    with tiny("--ros-args", "--params-file", path, "-p", "use_sim_time:=false") as node:
+    with tiny("--ros-args", "--params-file", path, "-r", "__node:=tuned") as node:
         node.wait_for("start")
-        listed = peer.call(ListParameters, "tiny/list_parameters", ListParameters.Request())
+        listed = peer.call(ListParameters, "tuned/list_parameters", ListParameters.Request())
         names = set(listed.result.names)
         assert {"joints.elbow.gain", "joints.elbow.limits", "joints.wrist.gain", "file"} <= names
-        assert value_of(peer, "joints.elbow.gain") == 2.0
-        assert list(value_of(peer, "joints.wrist.limits")) == [-1.0, 2.0]
-        assert list(value_of(peer, "names")) == []
-        assert value_of(peer, "mode") == "fast"
-        assert value_of(peer, "file") is None
+        assert value_of(peer, "tuned", "joints.elbow.gain") == 2.0
+        assert list(value_of(peer, "tuned", "joints.wrist.limits")) == [-1.0, 2.0]
+        assert list(value_of(peer, "tuned", "names")) == []
+        assert value_of(peer, "tuned", "mode") == "fast"
+        assert value_of(peer, "tuned", "file") is None
 
         request = DescribeParameters.Request(names=["joints.elbow.gain", "mode"])
-        gain, mode = peer.call(DescribeParameters, "tiny/describe_parameters", request).descriptors
+        gain, mode = peer.call(DescribeParameters, "tuned/describe_parameters", request).descriptors
         assert gain.description == "How fast it follows. (1/s)"
         assert not gain.read_only
         assert gain.floating_point_range[0].to_value == 5.0
         assert mode.read_only
         assert mode.additional_constraints == "one of: slow, fast"
 
-        assert peer.set_parameters("tiny", count=5).successful
+        assert peer.set_parameters("tuned", count=5).successful
         node.wait_for("reconfigure 3 5")
-        assert peer.set_parameters("tiny", joints__wrist__gain=3, weights=[1, 2]).successful
-        assert peer.set_parameters("tiny", weights=[], ceiling=4).successful
-        assert list(value_of(peer, "weights")) == []
+        assert peer.set_parameters("tuned", joints__wrist__gain=3, weights=[1, 2]).successful
+        assert peer.set_parameters("tuned", weights=[], ceiling=4).successful
+        assert list(value_of(peer, "tuned", "weights")) == []
 
-        together = peer.set_parameters("tiny", low=5.0, high=4.0)
+        together = peer.set_parameters("tuned", low=5.0, high=4.0)
         assert not together.successful
         assert "low: must be below high" in together.reason
-        assert peer.set_parameters("tiny", low=5.0, high=6.0).successful
-        assert not peer.set_parameters("tiny", count=11).successful
-        assert not peer.set_parameters("tiny", high=float("nan")).successful
-        fixed = peer.set_parameters("tiny", mode="slow")
+        assert peer.set_parameters("tuned", low=5.0, high=6.0).successful
+        assert not peer.set_parameters("tuned", count=11).successful
+        assert not peer.set_parameters("tuned", high=float("nan")).successful
+        fixed = peer.set_parameters("tuned", mode="slow")
         assert "read-only" in fixed.reason
-        assert value_of(peer, "count") == 5
+        assert value_of(peer, "tuned", "count") == 5
         node.signal(signal.SIGINT)
         assert node.end() == 0
 
@@ -300,10 +300,12 @@ def test_a_file_for_other_nodes_is_mentioned(tmp_path: Path) -> None:
 
 
 def test_quality_of_service_can_be_overridden(peer: Peer) -> None:
-    with with_parameters("qos_overrides./value.subscription.reliability:=best_effort") as node:
+    with with_parameters(
+        "qos_overrides./value.subscription.reliability:=best_effort", name="eager"
+    ) as node:
         node.wait_for("start")
         name = "qos_overrides./value.subscription.reliability"
-        assert value_of(peer, name) == "best_effort"
+        assert value_of(peer, "eager", name) == "best_effort"
     with with_parameters("qos_overrides./value.subscription.reliability:=perfect") as node:
         assert node.end() == 2
         assert any("qos_overrides./value" in error for error in node.errors)

@@ -80,6 +80,7 @@ class AbNode(GatedNode, Generic[S]):
         """Refuse settings that are each allowed but do not go together, by raising ConfigError.
 
         Called before the node is complete, and for each live change: it shall look at nothing else.
+        A sentence that begins with a setting's dotted name and a colon is told with file and line.
         """
 
     def setup(self) -> None:

@@ -247,7 +247,12 @@ class Parameters(Generic[S]):
         except ConfigError as error:
             if source is None:
                 raise
-            raise ConfigError(f"{source.at(())}: {error}") from None
+            # The sentence begins with the setting that it is about, where there is one.
+            name, colon, rest = str(error).partition(": ")
+            path = tuple(name.split("."))
+            known = colon and _hint_at(self._cls, path) is not None
+            said = f"{source.at(path)}: {rest}" if known else f"{source.at(())}: {error}"
+            raise ConfigError(said) from None
         return value
 
     def _declare(self, item: Setting) -> None:
