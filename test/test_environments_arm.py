@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,32 @@ def test_a_closed_world_and_an_unknown_camera_say_so() -> None:
     arm.close()
     with pytest.raises(WorldError, match="closed"):
         arm.render()
+
+
+def test_unstable_physics_is_reported_and_a_reset_mends_it(world: ArmWorld) -> None:
+    world.data.qvel[0] = math.inf
+    with pytest.raises(WorldError, match=r"physics became unstable .* reset the world"):
+        world.advance(0.01)
+    world.reset()
+    world.advance(0.01)
+    assert np.isfinite(world.joint_state().position).all()
+
+
+@pytest.mark.parametrize("backend", [name for name in backends() if name != "rays"])
+def test_an_opengl_picture_from_a_second_thread_is_refused(backend: str) -> None:
+    with ArmWorld(ArmSettings(renderer=backend), seed=1) as arm, ThreadPoolExecutor(1) as pool:
+        arm.render()
+        with pytest.raises(WorldError, match="by the thread that made it"):
+            pool.submit(arm.render).result()
+        arm.render()
+
+
+def test_two_worlds_do_not_draw_into_each_other() -> None:
+    with ArmWorld(seed=1) as one, ArmWorld(seed=1) as other:
+        other.set_motion("hidden", 0)
+        for _ in range(2):
+            assert redness(one.render()).max() > 60
+            assert redness(other.render()).max() == 0
 
 
 def test_bad_urdf_files_say_which_and_why(tmp_path: Path) -> None:
