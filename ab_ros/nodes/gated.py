@@ -17,6 +17,7 @@ from rclpy.clock import Clock, JumpThreshold
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -56,9 +57,12 @@ class GatedNode(LifecycleNode):
         self._entities: list[tuple[Any, Callable[[Any], Any]]] = []
         self._gated_timers: list[Timer] = []
         self._workers: list[threading.Thread] = []
-        self._stopping = threading.Event()
+        self._workers_end = threading.Event()
         self._complaints: dict[str, tuple[float, int]] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._service_change_state.callback = self._transition_service(
+            self._service_change_state.callback
+        )
 
     @property
     def active(self) -> bool:
@@ -68,7 +72,7 @@ class GatedNode(LifecycleNode):
     @property
     def stopping(self) -> threading.Event:
         """Set when the node is being deactivated: worker threads shall end."""
-        return self._stopping
+        return self._workers_end
 
     def now(self) -> float:
         """Return the time on the ROS clock, in s."""
@@ -112,7 +116,7 @@ class GatedNode(LifecycleNode):
         def receive(message: Any) -> None:
             if always or self._active:
                 self.figures.mark(topic)
-                self._guard(topic, callback, message)
+                self._guarded(topic, callback, message)
 
         subscription: Subscription[Any] = self._with_overrides(
             topic,
@@ -142,7 +146,7 @@ class GatedNode(LifecycleNode):
 
         def tick() -> None:
             if always or self._active:
-                self._guard(name, callback)
+                self._guarded(name, callback)
 
         timer = self.create_timer(period, tick, clock=self._steady if steady else None)
         if not always:
@@ -192,7 +196,7 @@ class GatedNode(LifecycleNode):
         )
 
         def jumped(jump: Any) -> None:
-            self._guard("clock jump", callback, jump.delta.nanoseconds * 1e-9)
+            self._guarded("clock jump", callback, jump.delta.nanoseconds * 1e-9)
 
         handle = self.get_clock().create_jump_callback(threshold, post_callback=jumped)
         self._entities.append((handle, lambda jump_handle: jump_handle.unregister()))
@@ -220,7 +224,7 @@ class GatedNode(LifecycleNode):
             except Exception as error:
                 self.fail(f"thread {name}", error)
 
-        thread = threading.Thread(target=body, args=(self._stopping,), name=name, daemon=True)
+        thread = threading.Thread(target=body, args=(self._workers_end,), name=name, daemon=True)
         self._workers.append(thread)
         thread.start()
         return thread
@@ -254,25 +258,40 @@ class GatedNode(LifecycleNode):
 
         May be called from any thread.
         """
-        self._say(what, error)
+        self._log_error(what, error)
         self.exit_code = self.exit_code or EXIT_FAILED
         self.wake()
 
     # For the lifecycle.
 
-    def _open(self) -> None:
-        self._stopping = threading.Event()
+    def _transition_service(
+        self, change_state: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any]:
+        """Refuse a transition that the state does not allow; Jazzy's rclpy raises, to our end."""
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change_state(request, response)
+            except _rclpy.RCLError as error:
+                self.report("change_state", f"transition {request.transition.id}: {error}")
+                response.success = False
+                return response
+
+        return answer
+
+    def _open_gate(self) -> None:
+        self._workers_end = threading.Event()
         self._active = True
         for timer in self._gated_timers:
             timer.reset()
 
-    def _close(self) -> None:
+    def _close_gate(self) -> None:
         self._active = False
-        self._stopping.set()
+        self._workers_end.set()
         for timer in self._gated_timers:
             timer.cancel()
 
-    def _join(self) -> None:
+    def _join_workers(self) -> None:
         deadline = time.monotonic() + self.worker_timeout
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
@@ -292,7 +311,7 @@ class GatedNode(LifecycleNode):
             entity, destroy = self._entities.pop()
             destroy(entity)
 
-    def _guard(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
+    def _guarded(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             callback(*arguments)
         except AbRosError as error:
@@ -300,7 +319,7 @@ class GatedNode(LifecycleNode):
         except Exception as error:
             self.fail(what, error)
 
-    def _say(self, what: str, error: Exception) -> None:
+    def _log_error(self, what: str, error: Exception) -> None:
         if isinstance(error, AbRosError):
             self.get_logger().error(f"{what} failed: {error}")
             return
@@ -310,7 +329,7 @@ class GatedNode(LifecycleNode):
     def _drain(self) -> None:
         # An exception in a task makes EventsExecutor crash the process, so none may leave here.
         while self._soon:
-            self._guard("deferred call", self._soon.popleft())
+            self._guarded("deferred call", self._soon.popleft())
 
     def _with_overrides(self, topic: str, create: Callable[[], Any]) -> Any:
         try:

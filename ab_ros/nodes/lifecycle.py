@@ -36,6 +36,9 @@ class AbNode(GatedNode, Generic[S]):
     thread.  A hook that raises an :class:`~ab_ros.errors.AbRosError` makes the transition fail; any
     other exception is a defect: it leads to error processing, and the node cleans up.
 
+    rclpy keeps the state of a node in attributes of plain names (``_clock``, ``_parameters``,
+    ``_timers``, ``_publishers``, ``_services`` …): attributes of a subclass need other ones.
+
     Parameters
     ----------
     arguments : the arguments of the process; ``sys.argv`` by default.
@@ -57,7 +60,7 @@ class AbNode(GatedNode, Generic[S]):
     def __init__(self, *, arguments: Sequence[str] | None = None, **options: Any) -> None:
         super().__init__(self.node_name, **options)
         self._configured = False
-        self._error: Exception | None = None
+        self._hook_error: Exception | None = None
         self._twins = 0
         self._born = time.monotonic()
         self._activate_after: float | None = None
@@ -71,8 +74,8 @@ class AbNode(GatedNode, Generic[S]):
         for sentence in self._parameters_of_node.source.unused:
             self.get_logger().warning(sentence)
         self.autostart = self._declare_autostart()
-        self._diagnostics = Diagnostics(self, self.figures, self._health)
-        self._watch_timer = self.create_timer(0.5, self._watch, clock=self._steady)
+        self._diagnostics = Diagnostics(self, self.figures, self._overall_health)
+        self._graph_timer = self.create_timer(0.5, self._watch_graph, clock=self._steady)
 
     # What a node fills in.
 
@@ -164,11 +167,11 @@ class AbNode(GatedNode, Generic[S]):
                 self._give_up()
 
     def _give_up(self) -> None:
-        bad = isinstance(self._error, ConfigError)
+        bad = isinstance(self._hook_error, ConfigError)
         self.exit_code = self.exit_code or (EXIT_BAD_CONFIGURATION if bad else EXIT_FAILED)
         self.wake()
 
-    def _watch(self) -> None:
+    def _watch_graph(self) -> None:
         self._look_for_twins()
         # Who came first goes on; discovery takes a while, so a newcomer may learn of it late.
         newcomer = time.monotonic() - self._born < 2.0 * self.discovery_time
@@ -209,9 +212,9 @@ class AbNode(GatedNode, Generic[S]):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run :meth:`setup`."""
         self._configured = True
-        outcome = self._attempt("configuring", self.setup)
+        outcome = self._attempt_hook("configuring", self.setup)
         if outcome is not SUCCESS:
-            self._release()
+            self._clean_up()
         return outcome
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -222,68 +225,68 @@ class AbNode(GatedNode, Generic[S]):
                 self.get_logger().error("not activated: another node of this name is running")
                 return FAILURE
         super().on_activate(state)
-        self._open()
-        outcome = self._attempt("activating", self.start)
+        self._open_gate()
+        outcome = self._attempt_hook("activating", self.start)
         if outcome is not SUCCESS:
-            self._halt(state)
+            self._cease(state)
         return outcome
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run :meth:`stop`, then disable publishers, whatever goes wrong."""
-        return self._halt(state)
+        return self._cease(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run :meth:`teardown` and destroy what was made since the node was configured."""
-        return self._release()
+        return self._clean_up()
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and clean up as far as the state asks for it."""
-        self._halt(state)
-        self._release()
+        self._cease(state)
+        self._clean_up()
         return SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and clean up: the node can be configured again."""
-        self._halt(state)
-        self._release()
+        self._cease(state)
+        self._clean_up()
         return SUCCESS
 
-    def _halt(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def _cease(self, state: LifecycleState) -> TransitionCallbackReturn:
         if not self._active:
             return SUCCESS
-        self._close()
-        outcome = self._attempt("deactivating", self.stop)
-        self._join()
+        self._close_gate()
+        outcome = self._attempt_hook("deactivating", self.stop)
+        self._join_workers()
         super().on_deactivate(state)
         return SUCCESS if outcome is SUCCESS else ERROR
 
-    def _release(self) -> TransitionCallbackReturn:
+    def _clean_up(self) -> TransitionCallbackReturn:
         if not self._configured:
             return SUCCESS
         self._configured = False
-        outcome = self._attempt("cleaning up", self.teardown)
+        outcome = self._attempt_hook("cleaning up", self.teardown)
         self._destroy_entities()
         return SUCCESS if outcome is SUCCESS else ERROR
 
     # Errors.
 
-    def _attempt(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+    def _attempt_hook(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         try:
             hook()
         except AbRosError as error:
-            self._error = error
+            self._hook_error = error
             self.get_logger().error(f"{what} failed: {error}")
             return FAILURE
         except Exception as error:
-            self._error = error
-            self._say(what, error)
+            self._hook_error = error
+            self._log_error(what, error)
             return ERROR
         return SUCCESS
 
     def _reconfigure(self, new: S, old: S) -> None:
-        self._guard("reconfiguring", self.reconfigure, new, old)
+        self._guarded("reconfiguring", self.reconfigure, new, old)
 
-    def _health(self) -> Health:
+    def _overall_health(self) -> Health:
         if self._twins:
             return Level.ERROR, "another node of this name is running"
         return self.health()
