@@ -35,6 +35,7 @@ from ab_ros.values import read_only
 
 _TAIL_POINTS = 16
 _RAMP_POINTS = 200
+_HUGE = 1e290
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,8 @@ class VelocityGroup:
         plan = self._known_plan()
         start = plan.next_start(now, chained)
         timesteps = max(deltas.shape[0], 1)
-        wish = deltas.sum(axis=0) / (timesteps * dt)
+        # Deltas near the end of a float's range would overflow in the sum, and inf - inf is NaN.
+        wish = np.clip(deltas, -_HUGE, _HUGE).sum(axis=0) / (timesteps * dt)
         aim = np.clip(wish, -self._velocity, self._velocity)
         change = self._change(dt)
         points = ramp(start, aim, change, timesteps)
