@@ -40,6 +40,8 @@ from ab_ros.motion.settings import MotorSettings, check_limits
 from ab_ros.motion.supervisor import Supervisor, newest
 from ab_ros.values import ChannelDeltas, Cycle
 
+__all__ = ["Answer", "Command", "MotorStage", "StageStatus"]
+
 
 class MotorStage:
     """Decodes, integrates, limits and supervises.
