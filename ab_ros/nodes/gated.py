@@ -78,6 +78,10 @@ class GatedNode(LifecycleNode):
         """Return the time on the ROS clock, in s."""
         return float(self.get_clock().now().nanoseconds) * 1e-9
 
+    def steady_now(self) -> float:
+        """Return the time on the steady clock, in s."""
+        return time.monotonic()
+
     def advertise(
         self, kind: type[Any], topic: str, profile: QoSProfile, *, always: bool = False
     ) -> Publisher[Any]:

@@ -110,7 +110,7 @@ class SimNode(AbNode[SimSettings]):
         self._description = self.advertise(String, "robot_description", qos.LATCHED, always=True)
         self._description.publish(String(data=_urdf(s.world)))
         if s.clock == "sim":
-            self._clock = self.advertise(Clock, "/clock", qos.COMMAND)
+            self._clock_topic = self.advertise(Clock, "/clock", qos.COMMAND)
         for name, command in s.commands.items():
             self.subscribe(
                 _MESSAGES[command.interface],
@@ -247,7 +247,7 @@ class SimNode(AbNode[SimSettings]):
 
     def _publish_state(self, stamp: float) -> None:
         if self.settings.clock == "sim":
-            self._clock.publish(Clock(clock=to_time(stamp)))
+            self._clock_topic.publish(Clock(clock=to_time(stamp)))
         direction = target_direction(*self._world.bearing())
         if direction is not None:
             target = Vector3Stamped()
