@@ -183,6 +183,8 @@ def choose_workspace() -> Workspace:
     SetupError
         If what they ask for, or what the machine has, cannot be used.
     """
+    if re.search(r"\s", str(ROOT)):
+        raise SetupError(f"colcon's set-up files need a path without spaces: move {ROOT}")
     wheels = os.environ.get("ROS_WHEELS", "")
     sourced = os.environ.get("ROS_DISTRO", "")
     wanted = os.environ.get("PYTHON")
@@ -462,6 +464,7 @@ export CMAKE_PREFIX_PATH={quoted["venv"]}
 # Source this file to use ab_ros in a shell (sh, bash or zsh):  . {workspace.env}
 # Written by scripts/workspace.py for ROS 2 {workspace.distribution}; changes are lost.
 
+export AB_ROS_WORKSPACE={shlex.quote(str(folder))}
 export VIRTUAL_ENV={quoted["venv"]}
 export PATH={quoted["venv"]}/bin:"$PATH"
 {wheels}

@@ -116,6 +116,12 @@ def test_ros_that_cannot_be_used(
         workspace.choose_workspace()
 
 
+def test_path_with_spaces(workspace: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "ROOT", Path("/home/a b/ab_ros"))
+    with pytest.raises(workspace.SetupError, match=r"without spaces: move /home/a b/ab_ros"):
+        workspace.choose_workspace()
+
+
 def test_wheels_that_are_asked_for_win_over_a_sourced_ros(
     workspace: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
