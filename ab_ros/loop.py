@@ -56,7 +56,9 @@ class Loop:
     on : whether the critic's rewards and deviations reach the brain.
     """
 
-    def __init__(self, brain: Brain, motor: MotorStage, critic: Critic | None, world: World) -> None:
+    def __init__(
+        self, brain: Brain, motor: MotorStage, critic: Critic | None, world: World
+    ) -> None:
         self.brain, self.motor, self.critic, self.world = brain, motor, critic, world
         self.on = True
         contract = brain.open()
@@ -93,6 +95,4 @@ class Loop:
     def _measure(self, snapshot: Snapshot) -> None:
         names = tuple(snapshot.joints)
         positions = tuple(snapshot.joints.values())
-        self.motor.measure(
-            names, positions, None, snapshot.stamp, self.world.time, self.world.time
-        )
+        self.motor.measure(names, positions, None, snapshot.stamp, self.world.time, self.world.time)

@@ -44,6 +44,7 @@ class Inbox:
         self._samples: dict[str, Observation] = {}
         self._unread: set[str] = set()
         self._events: dict[int, CycleEvents] = {}
+        self._rewarded: dict[int, None] = {}
         self._capacity = capacity
         self._run = ""
         self._first = 0
@@ -54,9 +55,10 @@ class Inbox:
         with self._changed:
             self._run, self._first = run, 0
             self._events.clear()
+            self._rewarded.clear()
 
     def put(self, observation: Observation) -> None:
-        """Take a sample; a stamp that goes back clears the mailbox first (a clock was reset)."""
+        """Take a sample; it replaces the one before."""
         with self._changed:
             if observation.id in self._unread:
                 self.counts[f"{observation.id} dropped"] += 1
@@ -92,9 +94,12 @@ class Inbox:
             events = self._of(run, cycle, "reward")
             if events is None:
                 return
-            if events.reward is not None:
+            if cycle in self._rewarded:
                 self.counts["reward repeated"] += 1
                 return
+            self._rewarded[cycle] = None
+            if len(self._rewarded) > self._capacity:
+                del self._rewarded[next(iter(self._rewarded))]
             events.reward, events.announced = reward, announced
             self._changed.notify_all()
 

@@ -29,11 +29,12 @@ class SaliencySettings:
     )
     blur: float = setting(0.6, doc="Gaussian blur on the grid, sigma.", unit="cells", ge=0.0, le=10)
     threshold: float = setting(
-        0.002, doc="Mean saliency (0 to 1) below which the image counts as empty.", ge=0.0, le=1.0
+        0.02, doc="Image is empty when no cell is more salient (0 to 1).", ge=0.0, le=1.0
     )
-    max_rate: float = setting(
-        400.0, doc="Rate of all cells together when something is seen.", unit="Hz", gt=0, le=100000
+    total_rate: float = setting(
+        2800.0, doc="Rate of all cells together when something is seen.", unit="Hz", gt=0, le=1e6
     )
+    max_rate: float = setting(400.0, doc="Highest rate of one cell.", unit="Hz", gt=0, le=1000)
 
 
 def pixels(observation: Observation) -> NDArray[np.uint8]:
@@ -106,12 +107,12 @@ class SaliencyEncoder(Encoder):
         grid = cv2.resize(
             saliency(image, order, s.colour), (s.width, s.height), interpolation=cv2.INTER_AREA
         )
-        if float(grid.mean()) < s.threshold:
+        if float(grid.max()) <= s.threshold:
             return np.zeros(self.size)
         if s.blur > 0:
             grid = cv2.GaussianBlur(grid, (0, 0), s.blur, borderType=cv2.BORDER_CONSTANT)
         flat = grid.reshape(-1).astype(np.float64)
-        return flat * (s.max_rate / flat.sum())
+        return np.asarray(np.minimum(flat * (s.total_rate / flat.sum()), s.max_rate))
 
     def encode(
         self, observation: Observation | None, timesteps: int, dt: float

@@ -51,7 +51,9 @@ def write_brain_file(
             database.executemany("INSERT INTO text VALUES (?, ?)", texts.items())
             for name, array in arrays.items():
                 data = _pack(array)
-                database.execute("INSERT INTO array VALUES (?, ?, ?)", (name, zlib.crc32(data), data))
+                database.execute(
+                    "INSERT INTO array VALUES (?, ?, ?)", (name, zlib.crc32(data), data)
+                )
             database.commit()
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())

@@ -101,7 +101,9 @@ class ForwardOutput(CommandOutput):
     In lockstep the simulation jumps from cycle to cycle: the cycle's last point is sent, at once.
     """
 
-    def __init__(self, node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool) -> None:
+    def __init__(
+        self, node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool
+    ) -> None:
         super().__init__(node, name, settings)
         self._lockstep = lockstep
         self._times: NDArray[np.float64] = np.empty(0)
@@ -166,7 +168,9 @@ class TwistOutput(ForwardOutput):
 
     message = Twist
 
-    def __init__(self, node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool) -> None:
+    def __init__(
+        self, node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool
+    ) -> None:
         for channel in settings.channels:
             if channel not in _TWIST_CHANNELS:
                 raise ConfigError(
@@ -227,5 +231,3 @@ def make_output(
         f"groups.{name}.interface: {settings.interface!r} is not available;"
         f" {one_of((*_WHOLE, *_FORWARD))}"
     )
-
-

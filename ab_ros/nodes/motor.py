@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -58,8 +57,7 @@ class MotorNode(AbNode[MotorSettings]):
         self._measured_stamp = -math.inf
         self._transitions = -1
         self._outputs: dict[str, CommandOutput] = {
-            name: make_output(self, name, group, self._lockstep)
-            for name, group in s.groups.items()
+            name: make_output(self, name, group, self._lockstep) for name, group in s.groups.items()
         }
         events = qos.LOCKSTEP if self._lockstep else qos.COMMAND
         self._done = self.advertise(CycleDone, "cycle_done", qos.REWARD)
@@ -229,7 +227,7 @@ class MotorNode(AbNode[MotorSettings]):
         return sum(self._outputs[command.group].send(command) for command in commands)
 
     def _finish_playing(self, output: CommandOutput) -> None:
-        """Let a stop that is played point by point reach its end before the publishers fall silent."""
+        """Let a stop that is played point by point reach its end."""
         deadline = self.steady_now() + 1.0
         while output.playing and self.steady_now() < deadline:
             output.play()

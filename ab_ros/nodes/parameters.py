@@ -124,11 +124,20 @@ def _below(name: str, hint: Any, rule: Rule, value: Any) -> Iterator[Setting]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from settings(value, f"{name}.")
     elif isinstance(value, Mapping):
-        of = typing.get_args(inner)[1]
+        # Options of a part that is chosen by name are typed by what they are.
+        of = Any if inner is Any else typing.get_args(inner)[1]
         for key, entry in value.items():
             yield from _below(f"{name}.{key}", of, rule, entry)
+    elif inner is Any:
+        yield Setting(name, _type_of(value), optional, rule, value)
     elif not (value is None and (dataclasses.is_dataclass(inner) or _is_mapping(inner))):
         yield Setting(name, inner, optional, rule, value)
+
+
+def _type_of(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple[_type_of(value[0]) if value else str, ...]
+    return type(value)
 
 
 def ros_type(hint: Any, name: str) -> Parameter.Type:
@@ -149,7 +158,7 @@ def _ros_value(value: Any) -> Any:
         return value.value
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (list, tuple)):
         return [_ros_value(item) for item in value]
     return value
 
@@ -169,7 +178,7 @@ def _is_mapping(hint: Any) -> bool:
 def _hint_at(hint: Any, keys: Sequence[str]) -> tuple[Any, bool] | None:
     """Return the type at a key path and whether it may be unset; None if there is no such path."""
     inner, optional = _without_none(hint)
-    if not keys:
+    if not keys or inner is Any:
         return inner, optional
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):
         below = typing.get_type_hints(inner).get(keys[0])

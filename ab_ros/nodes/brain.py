@@ -1,0 +1,446 @@
+"""The brain node: sensors in, cycles of a brain, spikes out; rewards and feedback back in.
+
+A worker thread owns the brain.  In real time it starts a cycle every T·dt.  In lockstep it waits,
+for each cycle, for sensors newer than the last, for the motor node's ``cycle_done`` and, while it
+learns and ``wait_for_reward`` is set, for the critic's reward: the same run gives the same numbers
+whatever the machine's speed.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
+
+from ab_ros.brains.architecture import ArchitectureSettings
+from ab_ros.brains.embedded import EmbeddedBrain
+from ab_ros.brains.inbox import CycleEvents, Inbox
+from ab_ros.config import setting
+from ab_ros.errors import BrainError, ConfigError
+from ab_ros.figures import LatencyWindow
+from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
+from ab_ros.nodes import qos
+from ab_ros.nodes.diagnostics import Health, Level
+from ab_ros.nodes.lifecycle import AbNode
+from ab_ros.nodes.messages import (
+    brain_contract,
+    read_deviation,
+    read_reward,
+    spike_raster,
+    to_time,
+)
+from ab_ros.nodes.process import run
+from ab_ros.nodes.robot_messages import read_image, read_joint_state
+from ab_ros.values import Cycle, Need, Observation
+
+_POLL = 0.25  # s between two looks at whether the node stops, or what is missing
+
+
+@dataclass(frozen=True)
+class BrainSettings:
+    """The brain node."""
+
+    architecture: ArchitectureSettings = setting(doc="How the embedded brain is wired.")
+    backend: str = setting("embedded", doc="Which brain.", one_of=("embedded",))
+    pacing: str = setting(
+        "realtime",
+        doc="realtime: a cycle every T·dt; lockstep: as fast as the robot's simulation goes.",
+        one_of=("realtime", "lockstep"),
+    )
+    dt: float = setting(0.001, doc="Duration of a timestep.", unit="s", gt=0, le=1)
+    seed: int = setting(1, doc="Seed of weights, noise and phases.", ge=0)
+    file: str = setting("", doc="Brain file to go on from; empty: a new brain.")
+    save_file: str = setting(
+        "brain.db",
+        doc="Where ~/save, autosave and the end of a run save the brain; empty: nowhere.",
+        live=True,
+    )
+    autosave: float = setting(
+        60.0,
+        doc="Time between automatic saves while it learns; 0: none.",
+        unit="s",
+        ge=0,
+        live=True,
+    )
+    learning: bool = setting(True, doc="Whether rewards change synapses.", live=True)
+    wait_for_reward: bool = setting(
+        False, doc="In lockstep: whether a critic's reward is awaited.", live=True
+    )
+    answer_timeout: float = setting(
+        2.0,
+        doc="In lockstep: how long cycle_done and reward are awaited before it goes on without.",
+        unit="s",
+        gt=0,
+        le=60,
+        live=True,
+    )
+    stop_at_cycle: int = setting(
+        0, doc="Pause before this cycle of the run; 0: never.", ge=0, live=True
+    )
+
+
+class BrainNode(AbNode[BrainSettings]):
+    """Hosts one brain."""
+
+    node_name = "brain"
+    settings_class = BrainSettings
+    unique = True
+
+    def setup(self) -> None:
+        """Build or load the brain; make its topics."""
+        s = self.settings
+        self._brain = self._make_brain()
+        self._inbox = Inbox()
+        self._lockstep = s.pacing == "lockstep"
+        self._period = self._brain.contract.gamma * self._brain.dt
+        self._spikes = self.advertise(
+            SpikeRaster, "spikes", qos.LOCKSTEP if self._lockstep else qos.COMMAND
+        )
+        self._contract = self.advertise(BrainContract, "contract", qos.LATCHED, always=True)
+        self._answers = self.advertise(CycleDone, "cycle_done", qos.REWARD)
+        self._status_topic = self.advertise(BrainStatus, "~/status", qos.STATUS, always=True)
+        for name, item in s.architecture.inputs.items():
+            self._subscribe_input(name, item.kind, item.topic)
+        events = qos.LOCKSTEP if self._lockstep else qos.REWARD
+        self.subscribe(CycleDone, "cycle_done", self._cycle_done, events)
+        self.subscribe(Reward, "reward", self._reward, events)
+        self.subscribe(Deviation, "deviation", self._deviation, events)
+        self.serve(Trigger, "~/pause", self._pause)
+        self.serve(Trigger, "~/resume", self._resume)
+        self.serve(Trigger, "~/save", self._save_service)
+        self.serve(SetBool, "~/set_learning", self._set_learning)
+        self.every(1.0, self._publish_status, steady=True, always=True)
+        self.watch_clock(self._clock_jumped)
+        self._lock = threading.Lock()  # of the brain, against a service in the executor's thread
+        self._latency = LatencyWindow(4096)
+        self._state, self._sentence = BrainStatus.INACTIVE, "not active"
+        self._paused = False
+        self._learn = s.learning
+        self._cycles = 0
+        self._reset_rates()
+
+    def start(self) -> None:
+        """Open the brain and let it run."""
+        self._learn = self.settings.learning
+        self._brain.set_learning(self._learn)
+        contract = self._brain.open()
+        self._inbox.begin(self._brain.run)
+        self._contract.publish(brain_contract(contract, self._brain.run))
+        self._cycles = 0
+        self._observed = -math.inf
+        self._saved_at = time.monotonic()
+        self._reset_rates()
+        self.work(self._live, "brain")
+
+    def stop(self) -> None:
+        """End the run; what was learned is saved by the worker."""
+        self._inbox.wake()
+        self._tell(BrainStatus.INACTIVE, "not active")
+
+    def reconfigure(self, new: BrainSettings, old: BrainSettings) -> None:
+        """Take live settings; learning changes at the next cycle boundary."""
+        if new.learning != old.learning:
+            self._learn = new.learning
+        self._inbox.wake()
+
+    def health(self) -> Health:
+        """Tell what the brain does, and what is wrong with its drive."""
+        if self._state == BrainStatus.FAILED:
+            return Level.ERROR, self._sentence
+        if self._inputs_missing() and self._state == BrainStatus.WAITING:
+            return Level.WARN, self._sentence
+        complaints = self._brain.drive.complaints()
+        return (Level.WARN, complaints[0]) if complaints else (Level.OK, self._sentence)
+
+    def _make_brain(self) -> EmbeddedBrain:
+        s = self.settings
+        if s.file:
+            brain = EmbeddedBrain.load(Path(s.file))
+            if brain.architecture != s.architecture:
+                raise ConfigError(
+                    f"file: the brain in {s.file} is wired differently from 'architecture': give"
+                    f" its architecture, or no file"
+                )
+            self.get_logger().info(f"goes on from {s.file}")
+            return brain
+        return EmbeddedBrain(s.architecture, dt=s.dt, seed=s.seed)
+
+    def _subscribe_input(self, name: str, kind: str, topic: str) -> None:
+        profile = qos.LOCKSTEP if self._lockstep else qos.SENSOR
+        if kind == "Image":
+            self.subscribe(Image, topic, lambda m: self._inbox.put(read_image(m, name)), profile)
+        else:
+            self.subscribe(
+                JointState, topic, lambda m: self._inbox.put(read_joint_state(m, name)), profile
+            )
+
+    # What comes in, in the executor's thread
+
+    def _cycle_done(self, message: CycleDone) -> None:
+        self._inbox.done(message.run, message.cycle, message.executed)
+
+    def _reward(self, message: Reward) -> None:
+        self._inbox.reward(message.run, message.cycle, read_reward(message), message.deviations)
+
+    def _deviation(self, message: Deviation) -> None:
+        deviation = read_deviation(message, self._brain.contract)
+        self._inbox.deviation(message.run, message.cycle, deviation)
+
+    def _clock_jumped(self, jump: float) -> None:
+        self.figures.add("clock went back")
+        self._inbox.clear_samples()
+        self._observed = -math.inf
+
+    def _pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._paused = True
+        self._inbox.wake()
+        response.success, response.message = True, "pauses before the next cycle"
+        return response
+
+    def _resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._paused = False
+        self._inbox.wake()
+        response.success, response.message = True, "goes on"
+        if self._stopped_by_count():
+            response.success = False
+            response.message = (
+                f"stays paused: stop_at_cycle is {self.settings.stop_at_cycle}, and"
+                f" {self._cycles} cycles have run"
+            )
+        return response
+
+    def _set_learning(self, request: SetBool.Request, response: SetBool.Response) -> Any:
+        self._learn = request.data
+        response.success = True
+        response.message = "learns" if request.data else "does not learn"
+        return response
+
+    def _save_service(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self.settings.save_file:
+            raise BrainError("save_file is empty: set it to the path of a brain file")
+        with self._lock:
+            self._save()
+        response.success, response.message = True, f"saved to {self.settings.save_file}"
+        return response
+
+    # The loop, in the worker's thread
+
+    def _live(self, stopping: threading.Event) -> None:
+        begin = time.monotonic()
+        try:
+            while not stopping.is_set():
+                if not self._wait_for_turn(stopping):
+                    begin = time.monotonic()
+                    continue
+                if not self._lockstep:
+                    begin = self._keep_pace(begin, stopping)
+                with self._lock:
+                    if not stopping.is_set():
+                        self._turn()
+        except BrainError as error:
+            self._tell(BrainStatus.FAILED, str(error))
+            raise
+        finally:
+            with self._lock:
+                if self.settings.save_file and self._brain.learning:
+                    self._save()
+                self._brain.close()
+
+    def _wait_for_turn(self, stopping: threading.Event) -> bool:
+        """Wait until the next cycle may run; False to be asked again."""
+        inbox, inputs = self._inbox, tuple(self.settings.architecture.inputs)
+        if self._paused or self._stopped_by_count():
+            why = "by ~/pause" if self._paused else f"before cycle {self._cycles}"
+            self._tell(BrainStatus.PAUSED, f"paused {why}")
+            inbox.wait(
+                lambda: stopping.is_set() or not (self._paused or self._stopped_by_count()), _POLL
+            )
+            return False
+        if self._lockstep:
+            if self._cycles and not self._answered(stopping):
+                return False
+            if inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, self._observed), _POLL):
+                return not stopping.is_set()
+        elif inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, -math.inf), _POLL):
+            return not stopping.is_set()
+        missing = ", ".join(self._inputs_missing())
+        self._tell(BrainStatus.WAITING, f"waits for a new sample of {missing}")
+        return False
+
+    def _answered(self, stopping: threading.Event) -> bool:
+        """Wait for cycle_done and the reward of the last cycle, for a while."""
+        last = self._cycles - 1
+
+        def ready() -> bool:
+            events = self._inbox.events_of(last)
+            rewarded = not self._wants_reward() or events.rewarded
+            return stopping.is_set() or self._paused or (events.done and rewarded)
+
+        if self._last_handled >= last or self._inbox.wait(ready, self.settings.answer_timeout):
+            return not (stopping.is_set() or (self._paused and not self._handled(last)))
+        events = self._inbox.events_of(last)
+        if not events.done:
+            self.report("cycle_done", f"none for cycle {last}: is the motor node running?")
+            self._tell(BrainStatus.WAITING, f"goes on without an answer to cycle {last}")
+            self._answer_for_motor(last)
+        else:
+            self.report("reward", f"none for cycle {last}: is the critic running?")
+        self._last_handled = last
+        return True
+
+    def _handled(self, cycle: int) -> bool:
+        events = self._inbox.events_of(cycle)
+        return events.done and (not self._wants_reward() or events.rewarded)
+
+    def _wants_reward(self) -> bool:
+        return self.settings.wait_for_reward and self._brain.learning
+
+    def _answer_for_motor(self, cycle: int) -> None:
+        """Free a gated brain and a simulation in lockstep from a motor node that is gone."""
+        message = CycleDone(
+            run=self._brain.run,
+            cycle=cycle,
+            executed=False,
+            code=1,
+            reason="the motor node did not answer",
+            duration=self._period,
+            latency=math.nan,
+        )
+        message.header.stamp = to_time(self.now())
+        self._answers.publish(message)
+
+    def _keep_pace(self, begin: float, stopping: threading.Event) -> float:
+        """Sleep until the next cycle is due; return when the one after it is counted from."""
+        due = begin + self._period
+        wait = due - time.monotonic()
+        if wait > 0:
+            stopping.wait(wait)
+            return due
+        if wait < -self._period:
+            self.figures.add("cycles skipped")
+            return time.monotonic()
+        return due
+
+    def _turn(self) -> None:
+        self._switch_learning()
+        self._deliver()
+        begin = time.perf_counter()
+        cycle = self._brain.run_cycle(self._observe, 0.0)
+        taken = time.perf_counter() - begin
+        self._spikes.publish(spike_raster(self._stamped(cycle)))
+        self._latency.add(taken)
+        self.figures.took("cycle", taken)
+        self._observed = cycle.observed
+        self._cycles = cycle.number + 1
+        self._spikes_seen += cycle.telemetry["spikes"]
+        self._cycles_timed += 1
+        if self._state != BrainStatus.RUNNING:
+            self._tell(BrainStatus.RUNNING, "runs")
+        autosave = self.settings.autosave
+        if (
+            autosave
+            and self.settings.save_file
+            and self._brain.learning
+            and time.monotonic() - self._saved_at > autosave
+        ):
+            self._save()
+
+    def _stamped(self, cycle: Cycle) -> Cycle:
+        if self._lockstep:
+            return cycle
+        return Cycle(cycle.run, cycle.number, cycle.rasters, cycle.dt, self.now(), cycle.observed)
+
+    def _deliver(self) -> None:
+        """Give the brain what was said of past cycles: done, feedback, reward."""
+
+        def ready(events: CycleEvents) -> bool:
+            return events.done and (events.rewarded or not self._lockstep)
+
+        for number, events in self._inbox.take(lambda e: ready(e) or not self._wants_reward()):
+            if events.done:
+                self._brain.done(number)
+            for deviation in events.deviations:
+                self._brain.feedback(deviation, number)
+            if events.reward is not None and not self._brain.reward(events.reward, number):
+                self.figures.add("rewards too late")
+            self._last_handled = max(self._last_handled, number)
+
+    def _observe(self, need: Need) -> list[Observation]:
+        inputs = self.settings.architecture.inputs
+        now = -math.inf if self._lockstep else self.now()
+        return self._inbox.samples(need, now, lambda name: inputs[name].max_age)
+
+    def _switch_learning(self) -> None:
+        if self._learn == self._brain.learning:
+            return
+        # What was earned before the switch is not learned from after it.
+        self._deliver()
+        self._inbox.ignore_before(self._cycles)
+        self._brain.set_learning(self._learn)
+
+    def _save(self) -> None:
+        begin = time.perf_counter()
+        self._brain.save(Path(self.settings.save_file))
+        self._saved_at = time.monotonic()
+        self.figures.took("save", time.perf_counter() - begin)
+
+    def _stopped_by_count(self) -> bool:
+        return 0 < self.settings.stop_at_cycle <= self._cycles
+
+    def _inputs_missing(self) -> list[str]:
+        after = self._observed if self._lockstep else -math.inf
+        return self._inbox.missing(self.settings.architecture.inputs, after)
+
+    # Status
+
+    def _reset_rates(self) -> None:
+        self._counted_from = time.monotonic()
+        self._spikes_seen = 0.0
+        self._cycles_timed = 0
+        self._observed = -math.inf
+        self._last_handled = -1
+
+    def _tell(self, code: int, sentence: str) -> None:
+        if (code, sentence) != (self._state, self._sentence):
+            self._state, self._sentence = code, sentence
+            self.call_soon(self._publish_status)
+
+    def _publish_status(self) -> None:
+        brain, s = self._brain, BrainStatus()
+        now = time.monotonic()
+        elapsed = max(now - self._counted_from, 1e-9)
+        simulated = self._cycles_timed * self._period
+        s.header.stamp = to_time(self.now())
+        s.code, s.run, s.cycle = self._state, brain.run, self._cycles
+        s.message = "; ".join([self._sentence, *brain.drive.complaints()])
+        s.learning = self._learn
+        s.cycle_rate = self._cycles_timed / elapsed
+        s.real_time_factor = simulated / elapsed
+        s.cycle_latency_p50, s.cycle_latency_p99 = self._latency.p50, self._latency.p99
+        neurons = sum(p.size for p in self.settings.architecture.populations.values())
+        if simulated:
+            s.spikes_per_second = self._spikes_seen / simulated
+            s.mean_rate = s.spikes_per_second / neurons
+        counts = Counter(self._inbox.counts)
+        counts.update({f"{k} refused": v for k, v in brain.refused.items() if v})
+        counts.update(self.figures.counts())
+        s.counter, s.count = list(counts), [int(v) for v in counts.values()]
+        self._status_topic.publish(s)
+        if elapsed > 2.0:
+            self._counted_from, self._spikes_seen, self._cycles_timed = now, 0.0, 0
+
+
+def main() -> int:
+    """Run the node."""
+    return run(BrainNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,235 @@
+"""The critic node: what each cycle was worth, by the user's policies.
+
+A cycle is judged between two moments: when the motor node answered it, and its duration later,
+when its commands have been executed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from geometry_msgs.msg import Vector3Stamped
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from ab_ros.config import setting
+from ab_ros.contract import Contract
+from ab_ros.errors import ObservationError
+from ab_ros.learning.critic import Critic, CriticSettings, Moment, Snapshot
+from ab_ros.learning.policies import load_policies
+from ab_ros.msg import BrainContract, CycleDone, Deviation, Reward, SpikeRaster
+from ab_ros.nodes import qos
+from ab_ros.nodes.diagnostics import Health, Level
+from ab_ros.nodes.lifecycle import AbNode
+from ab_ros.nodes.messages import (
+    deviation_message,
+    read_brain_contract,
+    read_spike_raster,
+    reward_message,
+    seconds,
+)
+from ab_ros.nodes.process import run
+from ab_ros.values import Cycle
+from ab_ros.values import Reward as RewardValue
+
+_TOLERANCE = 5e-4  # s; half a timestep of 1 ms
+_MEMORY = 256
+_NEUTRAL = 0.5
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class CriticNodeSettings:
+    """The critic node."""
+
+    critic: CriticSettings = setting(CriticSettings, doc="Policies and controls.")
+    target: str = setting(
+        "target/direction", doc="Topic of the direction to the target; empty: there is none."
+    )
+    judge_timeout: float = setting(
+        2.0, doc="A cycle whose outcome is not seen within this time is dropped.", unit="s", gt=0
+    )
+
+
+class CriticNode(AbNode[CriticNodeSettings]):
+    """Publishes rewards and deviations."""
+
+    node_name = "critic"
+    settings_class = CriticNodeSettings
+    unique = True
+
+    def setup(self) -> None:
+        """Load the policies; make topics."""
+        s = self.settings
+        self._policies = load_policies(s.critic.reward_policy, s.critic.deviation_policy)
+        self._critic: Critic | None = None
+        self._run = ""
+        self._failures = 0
+        self._rasters: dict[int, Cycle] = {}
+        self._open: deque[tuple[CycleDone, float]] = deque()
+        self._states: deque[tuple[float, dict[str, float]]] = deque(maxlen=_MEMORY)
+        self._directions: deque[tuple[float, tuple[float, float, float]]] = deque(maxlen=_MEMORY)
+        self._rewards = self.advertise(Reward, "reward", qos.REWARD)
+        self._deviations = self.advertise(Deviation, "deviation", qos.REWARD)
+        self.subscribe(BrainContract, "contract", self._contract, qos.LATCHED, always=True)
+        self.subscribe(SpikeRaster, "spikes", self._spikes, qos.REWARD)
+        self.subscribe(CycleDone, "cycle_done", self._cycle_done, qos.REWARD)
+        self.subscribe(JointState, "joint_states", self._joint_state, qos.COMMAND)
+        if s.target:
+            self.subscribe(Vector3Stamped, s.target, self._target, qos.COMMAND)
+        self.serve(Trigger, "~/reload", self._reload)
+        self.watch_clock(self._clock_jumped)
+
+    def start(self) -> None:
+        """Forget what was open."""
+        self._open.clear()
+        self._rasters.clear()
+
+    def reconfigure(self, new: CriticNodeSettings, old: CriticNodeSettings) -> None:
+        """Take live settings; they hold from the next cycle on."""
+        if self._critic is not None:
+            self._critic.settings = new.critic
+
+    def health(self) -> Health:
+        """Tell of policies that fail."""
+        if self._critic is not None and self._critic.failures:
+            return Level.WARN, f"{self._critic.failures} failures: {self._critic.last_failure}"
+        return Level.OK, "judges cycles"
+
+    # What comes in
+
+    def _contract(self, message: BrainContract) -> None:
+        self._use(read_brain_contract(message))
+        self._run = message.run
+        self._open.clear()
+        self._rasters.clear()
+
+    def _use(self, contract: Contract) -> None:
+        self._critic = Critic(self.settings.critic, contract, self._policies)
+        self._failures = 0
+
+    def _spikes(self, message: SpikeRaster) -> None:
+        if self._critic is None or message.run != self._run:
+            self.figures.add("spikes of another run")
+            return
+        self._rasters[message.cycle] = read_spike_raster(message, self._critic.contract)
+        while len(self._rasters) > _MEMORY:
+            del self._rasters[next(iter(self._rasters))]
+        self._judge_what_is_over()
+
+    def _cycle_done(self, message: CycleDone) -> None:
+        if message.run != self._run:
+            self.figures.add("cycle_done of another run")
+            return
+        self._open.append((message, self.steady_now()))
+        self._judge_what_is_over()
+
+    def _joint_state(self, message: JointState) -> None:
+        if len(message.name) != len(message.position):
+            raise ObservationError(
+                f"joint_states: {len(message.name)} names and {len(message.position)} positions"
+            )
+        joints = dict(zip(message.name, map(float, message.position), strict=True))
+        if not all(map(math.isfinite, joints.values())):
+            raise ObservationError("joint_states: positions must be finite")
+        self._note(self._states, seconds(message.header.stamp), joints)
+
+    def _target(self, message: Vector3Stamped) -> None:
+        direction = (message.vector.x, message.vector.y, message.vector.z)
+        if not all(map(math.isfinite, direction)):
+            raise ObservationError("target direction: must be finite")
+        self._note(self._directions, seconds(message.header.stamp), direction)
+
+    def _note(self, memory: deque[tuple[float, V]], stamp: float, value: V) -> None:
+        if memory and stamp < memory[-1][0]:
+            self._clock_jumped(stamp - memory[-1][0])
+        if memory and stamp == memory[-1][0]:
+            memory.pop()
+        memory.append((stamp, value))
+        self._judge_what_is_over()
+
+    def _clock_jumped(self, jump: float) -> None:
+        self.figures.add("clock went back")
+        for memory in (self._states, self._directions, self._open):
+            memory.clear()
+
+    # Judging
+
+    def _judge_what_is_over(self) -> None:
+        while self._open and self._critic is not None:
+            done, since = self._open[0]
+            cycle = self._rasters.get(done.cycle)
+            begin = seconds(done.header.stamp)
+            end = begin + done.duration
+            after = self._snapshot(lambda stamp, end=end: stamp >= end - _TOLERANCE, first=True)
+            if cycle is None or after is None:
+                if self.steady_now() - since < self.settings.judge_timeout:
+                    return
+                self.figures.add("cycles not judged")
+                self._open.popleft()
+                continue
+            self._open.popleft()
+            del self._rasters[done.cycle]
+            before = self._snapshot(
+                lambda stamp, begin=begin: stamp <= begin + _TOLERANCE, first=False
+            )
+            if before is None:
+                self.figures.add("cycles not judged")
+                before = after
+            options = self.settings.critic.options
+            self._publish(Moment(cycle, done.executed, before, after, options))
+
+    def _snapshot(self, wanted: Callable[[float], bool], first: bool) -> Snapshot | None:
+        """Return the first, or last, moment whose stamp is wanted; None while it is incomplete."""
+        state = _pick(self._states, wanted, first)
+        if state is None:
+            return None
+        if not self.settings.target:
+            return Snapshot(state[0], state[1], None)
+        direction = _pick(self._directions, wanted, first)
+        if direction is None:
+            return None
+        return Snapshot(state[0], state[1], direction[1])
+
+    def _publish(self, moment: Moment) -> None:
+        assert self._critic is not None
+        reward, deviations = self._critic.judge(moment)
+        if self._critic.failures > self._failures:
+            self._failures = self._critic.failures
+            self.report("policy", self._critic.last_failure)
+        stamp, number = moment.after.stamp, moment.cycle.number
+        for deviation in deviations:
+            self._deviations.publish(deviation_message(deviation, self._run, number, stamp))
+        # A brain in lockstep waits for its reward: without one to tell, it is a neutral one.
+        message = reward_message(reward or RewardValue(_NEUTRAL), self._run, number, stamp)
+        message.deviations = len(deviations)
+        self._rewards.publish(message)
+        self.figures.mark("judged")
+
+    def _reload(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        critic = self.settings.critic
+        self._policies = load_policies(critic.reward_policy, critic.deviation_policy)
+        if self._critic is not None:
+            self._use(self._critic.contract)
+        response.success, response.message = True, "policies loaded anew"
+        return response
+
+
+def _pick(
+    memory: deque[tuple[float, V]], wanted: Callable[[float], bool], first: bool
+) -> tuple[float, V] | None:
+    items = memory if first else reversed(memory)
+    return next((item for item in items if wanted(item[0])), None)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(CriticNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
