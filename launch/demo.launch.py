@@ -15,30 +15,40 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 
-NODES = ("sim", "brain", "motor", "critic")
+# The arguments that each node takes as parameters.
+NODES = {
+    "sim": ("seed", "pacing"),
+    "brain": ("seed", "pacing"),
+    "motor": ("pacing",),
+    "critic": (),
+}
 
 
 def start(context: LaunchContext) -> list[Node]:
     """Make the nodes; an argument that was left empty leaves the parameter file's value."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ("seed", "pacing")}
-    overrides: dict[str, object] = {}
-    if given["seed"]:
-        overrides["seed"] = int(given["seed"])
-    if given["pacing"]:
-        overrides["pacing"] = given["pacing"]
+    given: dict[str, object] = {
+        name: value
+        for name in ("seed", "pacing")
+        if (value := LaunchConfiguration(name).perform(context))
+    }
+    if "seed" in given:
+        given["seed"] = int(str(given["seed"]))
     return [
         Node(
             package="ab_ros",
             executable=name,
             name=name,
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("config"), overrides],
+            parameters=[
+                LaunchConfiguration("config"),
+                {argument: given[argument] for argument in takes if argument in given},
+            ],
             output="screen",
             # Without its simulation the demo is over.  Any other node may end: the motor node then
             # holds the robot, and that is worth seeing.
             on_exit=Shutdown() if name == "sim" else None,
         )
-        for name in NODES
+        for name, takes in NODES.items()
     ]
 
 

@@ -261,19 +261,20 @@ def call(command: Sequence[object], log: Path, environment: dict[str, str]) -> N
     SetupError
         If it fails, after the end of the log was shown.
     """
+    words = [str(word) for word in command]
+    if shutil.which(words[0], path=environment.get("PATH")) is None:
+        raise SetupError(f"there is no program {words[0]}")
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as output:
-        output.write(f"$ {shlex.join(map(str, command))}\n".encode())
+        output.write(f"$ {shlex.join(words)}\n".encode())
         output.flush()
         status = subprocess.run(
-            list(map(str, command)), stdout=output, stderr=output, env=environment, check=False
+            words, stdout=output, stderr=output, env=environment, check=False
         ).returncode
     if status:
         lines = log.read_text(errors="replace").splitlines()[-40:]
         print("\n".join(f"    {line}" for line in lines), file=sys.stderr)
-        raise SetupError(
-            f"{Path(str(command[0])).name} failed with status {status}; all of it: {log}"
-        )
+        raise SetupError(f"{Path(words[0]).name} failed with status {status}; all of it: {log}")
 
 
 def clean_environment(workspace: Workspace) -> dict[str, str]:
