@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +112,9 @@ class ArchitectureSettings:
     feedback: dict[str, FeedbackSettings] = setting(dict, doc="Feedback by id.")
 
     def __post_init__(self) -> None:
+        # ROS hands parameters over in an order of its own; seeds are drawn in this one.
+        for part in ("inputs", "populations", "projections", "feedback"):
+            object.__setattr__(self, part, dict(sorted(getattr(self, part).items())))
         names = [*self.inputs, *self.populations, *self.feedback]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -134,6 +139,10 @@ class ArchitectureSettings:
                     f"feedback.{name}.output: {feedback.output!r} is not an output;"
                     f" {one_of(self.outputs)}"
                 )
+
+    def to_json(self) -> str:
+        """Return the settings as JSON text; equal architectures give equal texts."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @property
     def outputs(self) -> tuple[str, ...]:

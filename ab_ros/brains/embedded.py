@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 import uuid
@@ -184,7 +183,7 @@ class EmbeddedBrain(Brain):
             arrays[f"drive.{name}"] = array
         texts = {
             "format": _FORMAT,
-            "architecture": json.dumps(dataclasses.asdict(self.architecture), sort_keys=True),
+            "architecture": self.architecture.to_json(),
             "dt": repr(self.dt),
             "seed": str(self.seed),
             "contract": self.contract.canonical(),

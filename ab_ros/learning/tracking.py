@@ -2,9 +2,11 @@
 
 Options (``summary["options"]``): ``axes`` {layer: "azimuth" | "elevation" | "grasp"} says what
 each layer is rewarded for; ``scale`` (rad) is the reduction of error that earns the full reward;
+``impatience`` is what a cycle costs that begins ``full`` (rad) or more off target, in parts of the
+full reward: without it, pushing against a joint's limit is worth as much as being on target;
 ``jump`` (rad), if given, makes a cycle neutral when the target itself leapt by more;
 ``on_target`` (rad) is the error within which the gripper shall close; ``feedback``
-{feedback id: {"axis", "sign"}} and ``full`` (rad), the error at which a feedback is always on.
+{feedback id: {"axis", "sign"}}: from ``full`` (rad) on a feedback is always on.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ def compute_reward(
     scale = options.get("scale", _SCALE)
     axes: Mapping[str, str] = options.get("axes", {})
     jump = options.get("jump", math.inf)
+    impatience, full = options.get("impatience", 0.0), options.get("full", _FULL)
     by_layer = {}
     gains = []
     for layer in stdp_layers:
@@ -38,7 +41,8 @@ def compute_reward(
             by_layer[layer] = _grasp(summary, layer, options)
         elif axis in ("azimuth", "elevation"):
             gain = abs(before[axis]) - abs(after[axis])
-            gain = 0.0 if abs(gain) > jump else max(-1.0, min(1.0, gain / scale))
+            cost = impatience * min(1.0, abs(before[axis]) / full)
+            gain = 0.0 if abs(gain) > jump else max(-1.0, min(1.0, gain / scale - cost))
             gains.append(gain)
             by_layer[layer] = 0.5 + 0.5 * gain
         else:

@@ -163,7 +163,7 @@ class BrainNode(AbNode[BrainSettings]):
         s = self.settings
         if s.file:
             brain = EmbeddedBrain.load(Path(s.file))
-            if brain.architecture != s.architecture:
+            if brain.architecture.to_json() != s.architecture.to_json():
                 raise ConfigError(
                     f"file: the brain in {s.file} is wired differently from 'architecture': give"
                     f" its architecture, or no file"

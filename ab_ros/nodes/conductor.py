@@ -1,0 +1,218 @@
+"""Conducts an experiment with running nodes: sets parameters, calls services, records topics."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Vector3Stamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from numpy.typing import NDArray
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
+
+from ab_ros.learning.critic import bearing
+from ab_ros.msg import BrainStatus, MotorStatus, SpikeRaster
+from ab_ros.nodes import qos
+from ab_ros.nodes.launcher import NodeError, NodeProcesses
+from ab_ros.nodes.messages import read_spike_raster, seconds
+from ab_ros.nodes.process import executor
+from ab_ros.nodes.robot_messages import read_image
+from ab_ros.values import Cycle
+
+_ANSWER = 20.0  # s; a bound, not a measurement
+_TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+
+class Conductor:
+    """One participant that talks to the nodes ``sim``, ``brain``, ``motor`` and ``critic``.
+
+    All methods run the executor while they wait; use it from one thread.
+
+    Attributes
+    ----------
+    errors : (robot time s, angle rad) of the target, in order, without repeats.
+    cycles : the newest cycles, while ``keep_cycles`` is greater than 0.
+    """
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        self.domain = _free_domain(nodes)
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node("conductor", start_parameter_services=False)
+        self._executor = executor()
+        self._executor.add_node(self._node)
+        self.errors: list[tuple[float, float]] = []
+        self.cycles: list[Cycle] = []
+        self.keep_cycles = 0
+        self.joints: dict[str, float] = {}
+        self.brain: BrainStatus = BrainStatus()
+        self.motor: MotorStatus = MotorStatus()
+        self._frames: dict[str, list[tuple[float, NDArray[np.uint8]]]] = {}
+        self._clients: dict[str, Any] = {}
+        self.processes: NodeProcesses | None = None
+        make = self._node.create_subscription
+        make(Vector3Stamped, "target/direction", self._target, qos.LOCKSTEP)
+        make(JointState, "joint_states", self._joint_state, qos.SENSOR)
+        make(SpikeRaster, "spikes", self._spikes, qos.REWARD)
+        make(BrainStatus, "brain/status", self._brain_status, qos.STATUS)
+        make(MotorStatus, "motor/status", self._motor_status, qos.STATUS)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._node.destroy_node()
+        self._executor.shutdown()
+        rclpy.try_shutdown()
+
+    # Waiting
+
+    def wait(self, what: str, ready: Callable[[], bool], timeout: float = _ANSWER) -> None:
+        """Run until ``ready()``.
+
+        Raises
+        ------
+        NodeError
+            if it is not within ``timeout`` s, or a node has ended; ``what`` says what was awaited.
+        """
+        begin = looked = time.monotonic()
+        while not ready():
+            self._executor.spin_once(timeout_sec=0.1)
+            now = time.monotonic()
+            if now - looked > 0.5:
+                looked = now
+                if self.processes is not None:
+                    self.processes.check()
+            if now - begin > timeout:
+                raise NodeError(
+                    f"waited {timeout:g} s for {what}; the brain says {self.brain.message!r},"
+                    f" the motor node {self.motor.message!r}"
+                )
+
+    # Asking
+
+    def trigger(self, service: str) -> str:
+        """Call a ``std_srvs/Trigger`` service; return what it says, or raise a NodeError."""
+        answer = self._call(Trigger, service, Trigger.Request())
+        if not answer.success:
+            raise NodeError(f"{service}: {answer.message}")
+        return str(answer.message)
+
+    def switch(self, service: str, on: bool) -> None:
+        """Call a ``std_srvs/SetBool`` service."""
+        answer = self._call(SetBool, service, SetBool.Request(data=on))
+        if not answer.success:
+            raise NodeError(f"{service}: {answer.message}")
+
+    def set(self, node: str, values: Mapping[str, Any]) -> None:
+        """Set parameters of a node, all or none."""
+        request = SetParametersAtomically.Request(
+            parameters=[Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
+        )
+        answer = self._call(SetParametersAtomically, f"{node}/set_parameters_atomically", request)
+        if not answer.result.successful:
+            raise NodeError(f"{node}: {answer.result.reason}")
+
+    def transition(self, node: str, *labels: str) -> None:
+        """Drive a lifecycle node through transitions: configure, activate, deactivate, cleanup."""
+        for label in labels:
+            request = ChangeState.Request(transition=Transition(id=_TRANSITIONS[label]))
+            if not self._call(ChangeState, f"{node}/change_state", request).success:
+                raise NodeError(f"{node}: could not {label}; see its log")
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._node.create_client(kind, service)
+        client = self._clients[service]
+        self.wait(f"service {service}", client.service_is_ready)
+        future = client.call_async(request)
+        self.wait(f"an answer of {service}", future.done)
+        return future.result()
+
+    # Watching
+
+    def watch_frames(self, *topics: str) -> None:
+        """Begin to keep the images of these topics."""
+        for topic in topics:
+            self._frames[topic] = []
+
+            def keep(message: Image, topic: str = topic) -> None:
+                observation = read_image(message, topic)
+                self._frames[topic].append((observation.stamp, np.array(observation.data)))
+
+            subscription = self._node.create_subscription(Image, topic, keep, qos.COMMAND)
+            self._clients[f"frames {topic}"] = subscription
+
+    def take_frames(self) -> dict[str, list[tuple[float, NDArray[np.uint8]]]]:
+        """Stop keeping images; return (robot time, uint8[H, W, 3]) by topic."""
+        for topic in self._frames:
+            self._node.destroy_subscription(self._clients.pop(f"frames {topic}"))
+        frames, self._frames = self._frames, {}
+        return frames
+
+    @property
+    def time(self) -> float:
+        """Robot time of the newest sample, s."""
+        return self.errors[-1][0] if self.errors else -math.inf
+
+    def forget_time(self) -> None:
+        """Expect another clock: nodes are started anew."""
+        self.errors.clear()
+
+    def _target(self, message: Vector3Stamped) -> None:
+        stamp = seconds(message.header.stamp)
+        if stamp > self.time:
+            v = message.vector
+            angles = bearing((v.x, v.y, v.z))
+            self.errors.append((stamp, angles["error"] if angles else math.nan))
+
+    def _joint_state(self, message: JointState) -> None:
+        self.joints = dict(zip(message.name, message.position, strict=True))
+
+    def _spikes(self, message: SpikeRaster) -> None:
+        if self.keep_cycles:
+            self.cycles.append(read_spike_raster(message))
+            del self.cycles[: -self.keep_cycles]
+
+    def _brain_status(self, message: BrainStatus) -> None:
+        self.brain = message
+
+    def _motor_status(self, message: MotorStatus) -> None:
+        self.motor = message
+
+
+def _free_domain(nodes: Sequence[str]) -> int:
+    """Return a ROS domain without nodes of these names, and use it from now on."""
+    first = int(os.environ.get("ROS_DOMAIN_ID", "0") or 0)
+    for domain in range(first, first + 8):
+        context = rclpy.Context()
+        rclpy.init(
+            args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+        )
+        node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
+        deadline = time.monotonic() + 1.0
+        taken = False
+        while time.monotonic() < deadline and not taken:
+            taken = any(name in node.get_node_names() for name in nodes)
+            time.sleep(0.05)
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+        if not taken:
+            os.environ["ROS_DOMAIN_ID"] = str(domain)
+            return domain
+    raise NodeError(
+        f"nodes named {', '.join(nodes)} run in each ROS domain from {first} to {first + 7}: stop"
+        f" them, or choose another domain by ROS_DOMAIN_ID"
+    )

@@ -1,0 +1,404 @@
+"""The demo: a brain learns to follow a ball, unlearns and relearns it in a mirror, beside controls.
+
+The nodes run in processes of their own and talk over topics only; this script starts them, sets
+the scene by parameters and services, and measures what the camera's true bearing of the ball says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ab_ros.config import load_yaml, node_parameters
+from ab_ros.errors import ConfigError
+from ab_ros.nodes.conductor import Conductor
+from ab_ros.nodes.launcher import NodeProcesses
+from ab_ros.values import Cycle
+from ab_ros.viz.saving import write_bytes
+
+NODES = ("sim", "motor", "critic", "brain")
+Report = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the demo is asked for.
+
+    ``learn_seconds`` and ``probe_seconds`` are s of robot time.
+    """
+
+    config: Path
+    out: Path
+    seed: int = 1
+    quick: bool = False
+    realtime: bool = False
+    feedback: bool = False
+    learn_seconds: float = 60.0
+    probe_seconds: float = 10.0
+    realtime_seconds: float = 10.0
+    animation_seconds: float = 4.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the demo is: for a live line."""
+
+    phase: str
+    error: float
+    simulated: float
+    phase_seconds: float
+    wall: float
+
+
+@dataclass
+class PhaseRecord:
+    """One phase: when, and the target's distance from the middle, float64[n] s and rad."""
+
+    name: str
+    track: str
+    learning: bool
+    begin: float
+    end: float
+    times: NDArray[np.float64]
+    angles: NDArray[np.float64]
+
+    @property
+    def rms(self) -> float:
+        """RMS of the distance in degrees."""
+        return math.degrees(math.sqrt(float(np.mean(np.square(self.angles)))))
+
+
+@dataclass
+class DemoResult:
+    """What the demo measured; ``report`` is what goes into report.json."""
+
+    report: dict[str, Any] = field(default_factory=dict)
+    phases: list[PhaseRecord] = field(default_factory=list)
+    cycles: list[Cycle] = field(default_factory=list)
+    frames: dict[str, dict[str, list[tuple[float, NDArray[np.uint8]]]]] = field(default_factory=dict)
+
+
+class Demo:
+    """Runs the script of the demo.
+
+    Parameters
+    ----------
+    options : what is asked for.
+    tell : called often with where it is.
+    """
+
+    def __init__(self, options: DemoOptions, tell: Report) -> None:
+        self.options = options
+        self._tell = tell
+        self.result = DemoResult()
+        self._period = self._read_period()
+        self._wall = time.monotonic()
+        self._lockstep_time = [0.0, 0.0]
+        self._grip: dict[str, float] = {}
+        self._closed = 0.0
+        self.conductor: Conductor
+
+    def run(self) -> DemoResult:
+        """Run all phases.
+
+        Raises
+        ------
+        NodeError
+            if a node ends or does not do what it is asked.
+        ConfigError
+            if the configuration file cannot be used.
+        """
+        options = self.options
+        self.conductor = conductor = Conductor(NODES)
+        try:
+            with NodeProcesses(options.out / "logs") as processes:
+                conductor.processes = processes
+                self._start(processes, self._scripted_parameters())
+                self._learn_and_relearn()
+                self._controls()
+                conductor.processes = None
+            with NodeProcesses(options.out / "logs") as processes:
+                conductor.processes = processes
+                conductor.forget_time()
+                self._start(processes, self._realtime_parameters())
+                self._real_time()
+                conductor.processes = None
+        finally:
+            conductor.close()
+        self._write_report()
+        return self.result
+
+    # Setting up
+
+    def _read_period(self) -> float:
+        data, source = load_yaml(self.options.config)
+        parameters, where = node_parameters(data, source, "brain")
+        try:
+            gamma = int(parameters["architecture"]["gamma"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(
+                f"{where.at(('architecture', 'gamma'))}: must be the timesteps per cycle"
+            ) from None
+        return gamma * float(parameters.get("dt", 0.001))
+
+    def _scripted_parameters(self) -> dict[str, dict[str, Any]]:
+        o = self.options
+        pacing = "realtime" if o.realtime else "lockstep"
+        brain = {"pacing": pacing, "wait_for_reward": not o.realtime, "stop_at_cycle": 1}
+        return {
+            "sim": {"pacing": pacing, "seed": o.seed, "motion": "sines"},
+            "motor": {"pacing": pacing},
+            "critic": {"critic.seed": o.seed},
+            "brain": {**brain, "seed": o.seed, "learning": False, "save_file": self._brain_file},
+        }
+
+    def _realtime_parameters(self) -> dict[str, dict[str, Any]]:
+        o = self.options
+        system = {"use_sim_time": False}
+        brain = {"pacing": "realtime", "wait_for_reward": False, "file": self._brain_file}
+        return {
+            "sim": {"pacing": "realtime", "clock": "system", "seed": o.seed + 900, "motion": "sines"},
+            "motor": {**system, "pacing": "realtime"},
+            "critic": system,
+            "brain": {**system, **brain, "learning": False, "save_file": ""},
+        }
+
+    @property
+    def _brain_file(self) -> str:
+        return str((self.options.out / "brain.db").resolve())
+
+    def _start(self, processes: NodeProcesses, parameters: Mapping[str, dict[str, Any]]) -> None:
+        for variable, value in (
+            ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
+            ("OPENBLAS_NUM_THREADS", "1"),
+        ):
+            os.environ.setdefault(variable, value)
+        for node in NODES:
+            processes.start(node, [self.options.config.resolve()], parameters[node])
+        self._say("starting the nodes", 0.0, 0.0)
+        c = self.conductor
+        c.wait("the simulation", lambda: c.time > -math.inf, timeout=60.0)
+        c.wait("the motor node", lambda: c.motor.state == c.motor.ACTIVE, timeout=60.0)
+
+    # The script
+
+    def _learn_and_relearn(self) -> None:
+        o, c = self.options, self.conductor
+        self._wait_paused()
+        c.trigger("motor/halt")
+        self._phase("still", "main", o.probe_seconds, "sines", 100, home=False)
+        self._probe("start", 200, film="before")
+        self._learn("learning", "main", 1)
+        if self.options.quick:
+            self._probe("learned", 300, film="learned", keep=True)
+            c.trigger("brain/save")
+            return
+        self._probe("learned", 300, film="learned", keep=True)
+        c.trigger("brain/save")
+        c.switch("sim/mirror", True)
+        self._probe("mirrored", 400, film="mirrored", mirror=True)
+        self._learn("relearning", "main", 2, mirror=True)
+        self._probe("relearned", 500, film="relearned", mirror=True)
+
+    def _controls(self) -> None:
+        c = self.conductor
+        # The learned brain is saved; what the controls do to theirs is not to be kept.
+        c.set("brain", {"save_file": ""})
+        if not self.options.quick:
+            self._new_brain()
+            self._phase("no learning", "no_learning", self.options.learn_seconds, "jumps", 1)
+            self._probe("no_learning", 300, track="no_learning")
+        self._new_brain()
+        c.set("critic", {"critic.shuffle": True})
+        self._learn("shuffled reward", "shuffled", 1)
+        self._probe("shuffled", 300, track="shuffled")
+        c.set("critic", {"critic.shuffle": False})
+
+    def _real_time(self) -> None:
+        o, c = self.options, self.conductor
+        c.wait("the brain", lambda: c.brain.code == c.brain.RUNNING, timeout=60.0)
+        begin, wall = c.time, time.monotonic()
+        self._collect("real time", "realtime", False, begin, begin + o.realtime_seconds, wall)
+        elapsed = time.monotonic() - wall
+        simulated = self.result.phases[-1].end - begin
+        status = c.brain.header.stamp
+        c.wait("the brain's figures", lambda: c.brain.header.stamp != status)
+        self.result.report["real_time_factor"] = round(simulated / elapsed, 3)
+        self.result.report["latency_ms"] = {
+            "cycle": _milliseconds(c.brain.cycle_latency_p50, c.brain.cycle_latency_p99),
+            "sensor_to_command": _milliseconds(
+                c.motor.sensor_to_command_p50, c.motor.sensor_to_command_p99
+            ),
+        }
+        self.result.report["spikes_per_second"] = round(c.brain.spikes_per_second, 1)
+
+    def _new_brain(self) -> None:
+        """Give the nodes a brain as it was at the start, from the same seed."""
+        c = self.conductor
+        c.set("brain", {"learning": False, "stop_at_cycle": 1})
+        run = c.brain.run
+        c.transition("brain", "deactivate", "cleanup", "configure", "activate")
+        c.wait("the new brain", lambda: c.brain.run not in ("", run) and c.brain.cycle <= 1)
+        self._wait_paused()
+
+    def _learn(self, name: str, track: str, path: int, mirror: bool = False) -> None:
+        o, c = self.options, self.conductor
+        c.set("critic", {"critic.deviation_enabled": o.feedback})
+        self._phase(name, track, o.learn_seconds, "jumps", path, learning=True, mirror=mirror)
+        c.set("critic", {"critic.deviation_enabled": False})
+
+    def _probe(
+        self,
+        name: str,
+        path: int,
+        track: str = "main",
+        film: str = "",
+        keep: bool = False,
+        mirror: bool = False,
+    ) -> None:
+        o, c = self.options, self.conductor
+        seconds = o.probe_seconds
+        if film:
+            # Pictures of the whole scene take time: only for the first seconds.
+            c.watch_frames("camera/image_raw", "overview/image_raw")
+            c.set("sim", {"overview_rate": 0.5 / self._period})
+            first = min(seconds, o.animation_seconds)
+            self._phase(name, track, first, "sines", path, mirror=mirror)
+            c.set("sim", {"overview_rate": 0.0})
+            self.result.frames[film] = c.take_frames()
+            seconds -= first
+        c.keep_cycles = round(2.0 / self._period) if keep else 0
+        if seconds > 0:
+            self._phase(name, track, seconds, "sines", path, mirror=mirror, home=not film)
+        if keep:
+            self.result.cycles = list(c.cycles)
+        c.keep_cycles = 0
+        if film and seconds > 0:
+            self._join_last_two()
+
+    def _phase(
+        self,
+        name: str,
+        track: str,
+        seconds: float,
+        motion: str,
+        path: int,
+        *,
+        learning: bool = False,
+        mirror: bool = False,
+        home: bool = True,
+    ) -> None:
+        """Run the loop for some robot time; the brain is paused before and after."""
+        o, c = self.options, self.conductor
+        if home:
+            c.trigger("motor/halt")
+            c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
+            c.trigger("sim/reset")
+            c.trigger("motor/resume")
+            # The motor node starts from a fresh measured state.
+            c.switch("sim/mirror", mirror)
+            c.wait("the motor node", lambda: c.motor.state == c.motor.ACTIVE)
+        elif name == "still":
+            c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
+            c.trigger("sim/reset")
+        begin, wall = c.time, time.monotonic()
+        cycles = round(seconds / self._period)
+        first = c.brain.cycle
+        c.set("brain", {"learning": learning, "stop_at_cycle": first + cycles})
+        c.trigger("brain/resume")
+        self._collect(name, track, learning, begin, begin + cycles * self._period, wall)
+        self._wait_paused(first + cycles)
+        if not o.realtime:
+            self._lockstep_time[0] += cycles * self._period
+            self._lockstep_time[1] += time.monotonic() - wall
+
+    def _collect(
+        self, name: str, track: str, learning: bool, begin: float, end: float, wall: float
+    ) -> None:
+        """Wait until the robot's time is ``end``; record the errors."""
+        c = self.conductor
+        told = [0.0]
+        grips: list[bool] = []
+        tolerance = 1e-4
+
+        def over() -> bool:
+            now = time.monotonic()
+            if now - told[0] > 0.2:
+                told[0] = now
+                recent = [angle for _, angle in c.errors[-50:]]
+                if recent:
+                    self._say(name, math.degrees(_rms(recent)), max(0.0, c.time - begin), end - begin)
+                if c.joints:
+                    on_target = c.errors[-1][1] < math.radians(5.0)
+                    grips.append((c.joints.get("gripper_left", 0.0) < 0.015) == on_target)
+            return c.time >= end - tolerance
+
+        c.wait(f"the end of phase {name!r}", over, timeout=120.0 + 20.0 * (end - begin))
+        inside = [(t, a) for t, a in c.errors if begin + tolerance < t <= end + tolerance]
+        times, angles = np.array(inside).T
+        self.result.phases.append(PhaseRecord(name, track, learning, begin, end, times, angles))
+        if grips:
+            self._grip[name] = float(np.mean(grips))
+        del c.errors[:-1]
+
+    def _join_last_two(self) -> None:
+        two, one = self.result.phases.pop(), self.result.phases.pop()
+        times, angles = np.append(one.times, two.times), np.append(one.angles, two.angles)
+        self.result.phases.append(
+            PhaseRecord(one.name, one.track, one.learning, one.begin, two.end, times, angles)
+        )
+
+    def _wait_paused(self, cycle: int = 1) -> None:
+        c = self.conductor
+        c.wait(
+            f"the brain to pause before cycle {cycle}",
+            lambda: c.brain.code == c.brain.PAUSED and c.brain.cycle >= cycle,
+        )
+
+    def _say(self, phase: str, error: float, simulated: float, seconds: float = 0.0) -> None:
+        wall = time.monotonic() - self._wall
+        self._tell(Progress(phase, error, simulated, seconds, wall))
+
+    # The report
+
+    def _write_report(self) -> None:
+        o, report = self.options, self.result.report
+        names = ("still", "start", "learned", "mirrored", "relearned", "no_learning", "shuffled")
+        rms = {phase.name: round(phase.rms, 3) for phase in self.result.phases}
+        report["seed"] = o.seed
+        report["rms_error"] = {name: rms[name] for name in names if name in rms}
+        report["rms_error_realtime"] = rms["real time"]
+        report["gripper_right"] = {
+            k: round(v, 3) for k, v in self._grip.items() if k in (*names, "real time")
+        }
+        report["options"] = {
+            "config": str(o.config),
+            "quick": o.quick,
+            "realtime": o.realtime,
+            "feedback": o.feedback,
+            "learn_seconds": o.learn_seconds,
+            "probe_seconds": o.probe_seconds,
+        }
+        simulated, wall = self._lockstep_time
+        report["lockstep_speed"] = round(simulated / wall, 2) if wall else None
+        report["wall_seconds"] = round(time.monotonic() - self._wall, 1)
+        report["domain"] = self.conductor.domain
+        text = json.dumps(report, indent=2, sort_keys=True, allow_nan=False)
+        write_bytes(o.out / "report.json", (text + "\n").encode())
+
+
+def _rms(values: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _milliseconds(p50: float, p99: float) -> dict[str, float]:
+    return {"p50": round(1e3 * p50, 2), "p99": round(1e3 * p99, 2)}
