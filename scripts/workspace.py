@@ -343,6 +343,9 @@ MODULES = {
     "python-socketio": "socketio",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
+    # Always those of PyPI.
+    "mypy": "",
+    "ruff": "",
     "types-pyyaml": "",
 }
 
@@ -361,9 +364,14 @@ def missing_requirements(
         missing.append("colcon-common-extensions")
     if not has_cmake(environment):
         missing.append((REQUIREMENTS / "cmake.txt").read_text().strip())
+    # Style and types are judged by the same versions everywhere.
+    pins = (REQUIREMENTS / f"{WHEELS[0]}.txt").read_text()
+    limits = re.findall(r"^(?:mypy|ruff|types-pyyaml)==\S+$", pins, re.MULTILINE)
     command = [str(workspace.python), "-c", "import numpy; print(f'numpy=={numpy.__version__}')"]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    return missing, "" if answer.returncode else answer.stdout
+    if not answer.returncode:
+        limits.append(answer.stdout.strip())
+    return missing, "".join(f"{limit}\n" for limit in limits)
 
 
 def has_cmake(environment: dict[str, str]) -> bool:
