@@ -237,10 +237,10 @@ def test_config_and_launch_files_are_installed(prefix: Path, root: Path) -> None
 
 @pytest.mark.ros
 def test_launch_file_starts_every_node(root: Path) -> None:
-    launch = pytest.importorskip(
-        "launch", reason="launch has no wheel on PyPI: this runs with a sourced ROS 2"
+    pytest.importorskip(
+        "launch_ros", reason="launch_ros has no wheel on PyPI: this runs with a sourced ROS 2"
     )
-    pytest.importorskip("launch_ros")
+    launch = pytest.importorskip("launch")
     sources = pytest.importorskip("launch.launch_description_sources")
     path = str(root / "launch" / "demo.launch.py")
     description = sources.get_launch_description_from_python_launch_file(path)
