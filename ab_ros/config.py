@@ -152,7 +152,8 @@ def parse(
             close = difflib.get_close_matches(str(key), list(known), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ConfigError(
-                f"{source.at((*path, str(key)))}: unknown key{hint} Allowed is {one_of(sorted(known))}"
+                f"{source.at((*path, str(key)))}: unknown key{hint}"
+                f" Allowed is {one_of(sorted(known))}"
             )
     values: dict[str, Any] = {}
     for name, item in known.items():
@@ -286,16 +287,17 @@ def node_parameters(
         block = data[key]
         if not isinstance(block, Mapping) or "ros__parameters" not in block:
             raise ConfigError(f"{source.at((key,))}: must hold a mapping 'ros__parameters'")
-        merged = _merge(merged, block["ros__parameters"] or {})
+        merged = overlay(merged, block["ros__parameters"] or {})
         found = source.below(key, "ros__parameters")
     return merged, found
 
 
-def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings laid over each other, key by key; ``high`` wins."""
     merged = dict(low)
     for key, value in high.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = overlay(merged[key], value) if both else value
     return merged
 
 

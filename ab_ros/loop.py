@@ -64,7 +64,11 @@ class Loop:
         contract = brain.open()
         motor.activate(world.time, world.time)
         motor.begin_run(brain.run, contract)
-        self._before = world.snapshot()
+        self.look()
+
+    def look(self) -> None:
+        """Look at the world anew: something else than the loop has changed it."""
+        self._before = self.world.snapshot()
         self._measure(self._before)
 
     def step(self) -> Step:
