@@ -28,7 +28,7 @@ def architecture(**changes: Any) -> ArchitectureSettings:
                 "kind": "Image",
                 "topic": "camera/image_raw",
                 "encoder": "saliency",
-                "options": {"width": 8, "height": 6, "max_rate": 2500.0},
+                "options": {"width": 8, "height": 6, "total_rate": 2500.0},
             }
         },
         "populations": {

@@ -44,14 +44,14 @@ def test_a_regular_train_counts_its_rate_to_one_spike(
 
 
 def test_the_cell_where_the_ball_is_fires_most() -> None:
-    encoder = SaliencyEncoder(SaliencySettings(), seed=1)
+    encoder = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     rates = encoder.rates(picture(x=70, y=210)).reshape(12, 16)
     assert np.unravel_index(rates.argmax(), rates.shape) == (10, 3)
-    assert rates.sum() == pytest.approx(400.0)
+    assert rates.sum() == pytest.approx(1200.0)
 
 
 def test_a_near_ball_drives_the_brain_as_much_as_a_far_one() -> None:
-    encoder = SaliencyEncoder(SaliencySettings(), seed=1)
+    encoder = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     image = np.full((240, 320, 3), 90, np.uint8)
     image[50:190, 90:230] = (220, 20, 20)
     near = Observation("cam", "Image", 0.0, "rgb8", image)
@@ -59,7 +59,7 @@ def test_a_near_ball_drives_the_brain_as_much_as_a_far_one() -> None:
 
 
 def test_without_a_red_thing_the_cells_are_silent() -> None:
-    encoder = SaliencyEncoder(SaliencySettings(), seed=1)
+    encoder = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     assert not encoder.encode(picture(160, 120, (20, 220, 20)), 40, 0.001).any()
     assert not encoder.encode(None, 40, 0.001).any()
 
@@ -67,7 +67,7 @@ def test_without_a_red_thing_the_cells_are_silent() -> None:
 def test_bgr_is_told_from_rgb() -> None:
     rgb = picture(100, 100)
     bgr = Observation("cam", "Image", 0.0, "bgr8", np.ascontiguousarray(rgb.data[:, :, ::-1]))  # type: ignore[index]
-    encoder = SaliencyEncoder(SaliencySettings(), seed=1)
+    encoder = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     np.testing.assert_allclose(encoder.rates(rgb), encoder.rates(bgr))
 
 
@@ -81,7 +81,7 @@ def test_bgr_is_told_from_rgb() -> None:
     ],
 )
 def test_an_unfit_image_is_refused(form: str, shape: tuple[int, ...], says: str) -> None:
-    encoder = SaliencyEncoder(SaliencySettings(), seed=1)
+    encoder = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     with pytest.raises(ObservationError) as error:
         encoder.encode(Observation("cam", "Image", 0.0, form, np.zeros(shape, np.uint8)), 40, 0.001)
     assert says in str(error.value) and "'cam'" in str(error.value)
@@ -108,9 +108,9 @@ def test_a_missing_joint_is_named() -> None:
 
 
 def test_saving_and_restoring_an_encoder_continues_its_train() -> None:
-    one = SaliencyEncoder(SaliencySettings(), seed=1)
+    one = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=1)
     one.encode(picture(100, 100), 40, 0.001)
-    two = SaliencyEncoder(SaliencySettings(), seed=2)
+    two = SaliencyEncoder(SaliencySettings(total_rate=1200.0, max_rate=1000.0), seed=2)
     two.restore(one.state())
     sample = picture(110, 90)
     assert np.array_equal(one.encode(sample, 40, 0.001), two.encode(sample, 40, 0.001))
