@@ -108,7 +108,9 @@ def verdicts(table: dict[int, Figures]) -> list[tuple[str, float, float, bool]]:
     claims = []
 
     def at_most(name: str, values: np.ndarray, bound: float) -> None:
-        claims.append((f"{name} at most", bound, float(values.max()), bool((values <= bound).all())))
+        claims.append(
+            (f"{name} at most", bound, float(values.max()), bool((values <= bound).all()))
+        )
 
     def at_least(name: str, values: np.ndarray, bound: float) -> None:
         claims.append(

@@ -126,7 +126,8 @@ class ArchitectureSettings:
         for name, projection in self.projections.items():
             if projection.source not in names:
                 raise ConfigError(
-                    f"projections.{name}.source: {projection.source!r} is not known; {one_of(names)}"
+                    f"projections.{name}.source: {projection.source!r} is not known;"
+                    f" {one_of(names)}"
                 )
             if projection.target not in self.populations:
                 raise ConfigError(

@@ -130,7 +130,7 @@ class EmbeddedBrain(Brain):
         return cycle
 
     def done(self, cycle: int) -> None:
-        """The embedded brain needs no mark; lockstep is kept by its owner."""
+        """Do nothing: the embedded brain needs no mark, lockstep is kept by its owner."""
 
     def feedback(self, deviation: Deviation, cycle: int) -> None:
         """Change the feedback's raster; it is played in the next cycle."""
@@ -146,7 +146,7 @@ class EmbeddedBrain(Brain):
         return bool(self.network.reward(dict(self.modulation.modulate(reward)), cycle=cycle))
 
     def state(self, joints: Observation) -> None:
-        """Not needed: joint states reach the embedded brain as observations."""
+        """Do nothing: joint states reach the embedded brain as observations."""
 
     def set_learning(self, on: bool) -> None:
         """Switch learning on or off."""

@@ -49,7 +49,7 @@ class Brain(ABC):
 
     @abstractmethod
     def done(self, cycle: int) -> None:
-        """The commands of ``cycle`` were executed, or refused."""
+        """Tell that the commands of ``cycle`` were executed, or refused."""
 
     @abstractmethod
     def feedback(self, deviation: Deviation, cycle: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def build_network(
 
 
 def _synapse(projection: ProjectionSettings) -> Synapse:
-    kind = SYNAPSE_TYPES[projection.synapse]
+    kind: Any = SYNAPSE_TYPES[projection.synapse]
     allowed = [field.name for field in dataclasses.fields(kind)]
     for key in projection.options:
         if key not in allowed:
@@ -82,7 +83,8 @@ def _synapse(projection: ProjectionSettings) -> Synapse:
                 f"options.{key}: is not a setting of a {projection.synapse} synapse;"
                 f" {one_of(allowed)}"
             )
-    return kind(**projection.options)
+    synapse: Synapse = kind(**projection.options)
+    return synapse
 
 
 def _pairs(projection: ProjectionSettings, pre: int, post: int) -> NDArray[np.bool_]:

@@ -94,8 +94,8 @@ class SaliencyEncoder(Encoder):
         image = pixels(observation)
         if image.shape[0] < s.height or image.shape[1] < s.width:
             raise ObservationError(
-                f"input {observation.id!r}: an image of {image.shape[1]}x{image.shape[0]} is smaller"
-                f" than the encoder's grid of {s.width}x{s.height}"
+                f"input {observation.id!r}: an image of {image.shape[1]}x{image.shape[0]} is"
+                f" smaller than the encoder's grid of {s.width}x{s.height}"
             )
         # On the small image first: averaging commutes with all but the opponency's cut at 0, and
         # the grid needs no more than a few pixels per cell.

@@ -56,6 +56,7 @@ def write_brain_file(
                 )
             database.commit()
         with open(temporary, "rb+") as file:
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -102,6 +103,13 @@ def _pack(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _umask() -> int:
+    # A temporary file is private; the brain file shall be as any other file of the user's.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -66,9 +66,7 @@ def _moved(weight: float, amount: float, bound: float, w_min: float, w_max: floa
 def _renew(stored: Any, start: int, stop: int, factor: float) -> None:
     for i in range(start, stop):
         value = np.float64(stored[i]) * factor
-        if abs(value) < FLUSH:
-            value = 0.0
-        stored[i] = value
+        stored[i] = 0.0 if abs(value) < FLUSH else value
 
 
 @_compile

@@ -69,7 +69,7 @@ class ArmRobot:
             return
         # The set-point of a period is where the command is at its end: the first point of a
         # trajectory lies one period ahead.
-        times = self.time + self._period * np.arange(1, steps + 1)
+        times = np.asarray(self.time + self._period * np.arange(1, steps + 1), np.float64)
         self.arm.play(names, self.follower.sample(times), self._period)
         rest = duration - steps * self._period
         if rest > 1e-9:

@@ -27,6 +27,7 @@ from ab_ros.viz.saving import write_bytes
 
 NODES = ("sim", "motor", "critic", "brain")
 Report = Callable[["Progress"], None]
+Frames = dict[str, list[tuple[float, NDArray[np.uint8]]]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class DemoResult:
     report: dict[str, Any] = field(default_factory=dict)
     phases: list[PhaseRecord] = field(default_factory=list)
     cycles: list[Cycle] = field(default_factory=list)
-    frames: dict[str, dict[str, list[tuple[float, NDArray[np.uint8]]]]] = field(default_factory=dict)
+    frames: dict[str, Frames] = field(default_factory=dict)
 
 
 class Demo:
@@ -165,8 +166,9 @@ class Demo:
         o = self.options
         system = {"use_sim_time": False}
         brain = {"pacing": "realtime", "wait_for_reward": False, "file": self._brain_file}
+        sim = {"pacing": "realtime", "clock": "system", "motion": "sines", "seed": o.seed + 900}
         return {
-            "sim": {"pacing": "realtime", "clock": "system", "seed": o.seed + 900, "motion": "sines"},
+            "sim": sim,
             "motor": {**system, "pacing": "realtime"},
             "critic": system,
             "brain": {**system, **brain, "learning": False, "save_file": ""},
@@ -336,7 +338,8 @@ class Demo:
                 told[0] = now
                 recent = [angle for _, angle in c.errors[-50:]]
                 if recent:
-                    self._say(name, math.degrees(_rms(recent)), max(0.0, c.time - begin), end - begin)
+                    error = math.degrees(_rms(recent))
+                    self._say(name, error, max(0.0, c.time - begin), end - begin)
                 if c.joints:
                     on_target = c.errors[-1][1] < math.radians(5.0)
                     grips.append((c.joints.get("gripper_left", 0.0) < 0.015) == on_target)

@@ -136,7 +136,8 @@ def _below(name: str, hint: Any, rule: Rule, value: Any) -> Iterator[Setting]:
 
 def _type_of(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return tuple[_type_of(value[0]) if value else str, ...]
+        item: Any = _type_of(value[0]) if value else str
+        return tuple[item, ...]
     return type(value)
 
 
