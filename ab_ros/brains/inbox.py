@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ab_ros.errors import BrainError
 from ab_ros.values import Deviation, Need, Observation, Reward
 
 
@@ -19,43 +18,68 @@ class CycleEvents:
     executed: bool = False
     deviations: list[Deviation] = field(default_factory=list)
     reward: Reward | None = None
+    judged: bool = False
+    """Whether a reward has come, be it one that had to be refused."""
     announced: int = 0
     """Deviations that the reward says were sent."""
+    refused: int = 0
+    """Deviations that came and had to be refused."""
 
     @property
     def rewarded(self) -> bool:
-        """Whether the reward and all deviations that it announces are here."""
-        return self.reward is not None and len(self.deviations) >= self.announced
+        """Whether the critic has spoken: reward and announced deviations are here, or refused."""
+        return self.judged and len(self.deviations) + self.refused >= self.announced
 
 
 class Inbox:
     """Latest-value mailboxes for samples, and a bounded store of events by cycle.
 
     Samples: the newest one by input wins, older ones are counted as dropped.  Events (cycle done,
-    deviation, reward) are never dropped: a full store is an error of the one who fills it.
+    deviation, reward) of cycles that the brain had are never dropped; those of another run, of
+    cycles that it has not had yet or that lie further back than ``capacity`` are counted and
+    ignored.
 
     Attributes
     ----------
     counts : what was dropped or ignored, by name.
     """
 
-    def __init__(self, capacity: int = 4096) -> None:
+    def __init__(self, capacity: int = 1024) -> None:
         self._changed = threading.Condition()
         self._samples: dict[str, Observation] = {}
         self._unread: set[str] = set()
         self._events: dict[int, CycleEvents] = {}
-        self._rewarded: dict[int, None] = {}
+        self._seen: dict[str, set[int]] = {"cycle_done": set(), "reward": set()}
         self._capacity = capacity
         self._run = ""
-        self._first = 0
+        self._first, self._newest = 0, -1
+        self._epoch = 0
         self.counts: Counter[str] = Counter()
 
     def begin(self, run: str) -> None:
-        """Start a run: all events of another one are ignored."""
+        """Start a run: events of another one are ignored, samples from before it forgotten."""
         with self._changed:
-            self._run, self._first = run, 0
+            self._run, self._first, self._newest = run, 0, -1
             self._events.clear()
-            self._rewarded.clear()
+            for seen in self._seen.values():
+                seen.clear()
+            self._forget_samples()
+
+    def began(self, cycle: int) -> None:
+        """Note that a cycle begins: from now on there can be events of it.
+
+        Events of cycles that lie ``capacity`` back are forgotten, and counted if any were left.
+        """
+        with self._changed:
+            self._newest = cycle
+            oldest = cycle - self._capacity + 1
+            if oldest > self._first:
+                self._first = oldest
+                for seen in self._seen.values():
+                    seen.discard(oldest - 1)
+                for old in [c for c in self._events if c < oldest]:
+                    del self._events[old]
+                    self.counts["events expired"] += 1
 
     def put(self, observation: Observation) -> None:
         """Take a sample; it replaces the one before."""
@@ -69,39 +93,47 @@ class Inbox:
     def clear_samples(self) -> None:
         """Forget all samples: the clock went back."""
         with self._changed:
-            self._samples.clear()
-            self._unread.clear()
+            self._forget_samples()
+
+    def _forget_samples(self) -> None:
+        self._epoch += 1
+        self._samples.clear()
+        self._unread.clear()
+
+    @property
+    def epoch(self) -> int:
+        """How often samples were forgotten; stamps of different epochs cannot be compared."""
+        return self._epoch
 
     def done(self, run: str, cycle: int, executed: bool) -> None:
         """Take the motor stage's answer to a cycle."""
         with self._changed:
-            events = self._of(run, cycle, "cycle_done")
+            events = self._first_of(run, cycle, "cycle_done")
             if events is not None:
                 events.done, events.executed = True, executed
                 self._changed.notify_all()
 
-    def deviation(self, run: str, cycle: int, deviation: Deviation) -> None:
-        """Take a deviation."""
+    def deviation(self, run: str, cycle: int, deviation: Deviation | None) -> None:
+        """Take a deviation; None if one came that had to be refused."""
         with self._changed:
             events = self._of(run, cycle, "deviation")
-            if events is not None:
-                events.deviations.append(deviation)
-                self._changed.notify_all()
-
-    def reward(self, run: str, cycle: int, reward: Reward, announced: int = 0) -> None:
-        """Take a reward; the first one for a cycle counts."""
-        with self._changed:
-            events = self._of(run, cycle, "reward")
             if events is None:
                 return
-            if cycle in self._rewarded:
-                self.counts["reward repeated"] += 1
-                return
-            self._rewarded[cycle] = None
-            if len(self._rewarded) > self._capacity:
-                del self._rewarded[next(iter(self._rewarded))]
-            events.reward, events.announced = reward, announced
+            if deviation is None:
+                events.refused += 1
+            elif any(known.feedback == deviation.feedback for known in events.deviations):
+                self.counts["deviation repeated"] += 1
+            else:
+                events.deviations.append(deviation)
             self._changed.notify_all()
+
+    def reward(self, run: str, cycle: int, reward: Reward | None, announced: int = 0) -> None:
+        """Take a reward, the first one for a cycle; None if one came that had to be refused."""
+        with self._changed:
+            events = self._first_of(run, cycle, "reward")
+            if events is not None:
+                events.reward, events.announced, events.judged = reward, announced, True
+                self._changed.notify_all()
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> bool:
         """Wait until ``ready()`` (called under the lock) or for ``timeout`` s."""
@@ -141,16 +173,18 @@ class Inbox:
                 taken.append(sample)
             return taken
 
-    def take(self, ready: Callable[[CycleEvents], bool]) -> list[tuple[int, CycleEvents]]:
+    def take(self, ready: Callable[[int, CycleEvents], bool]) -> list[tuple[int, CycleEvents]]:
         """Remove and return the events of all cycles that are ``ready``, oldest first."""
         with self._changed:
-            cycles = sorted(c for c, events in self._events.items() if ready(events))
+            cycles = sorted(c for c, events in self._events.items() if ready(c, events))
             return [(cycle, self._events.pop(cycle)) for cycle in cycles]
 
     def ignore_before(self, cycle: int) -> None:
         """Ignore events of cycles before this one: they belong to what was before."""
         with self._changed:
-            self._first = cycle
+            self._first = max(self._first, cycle)
+            for seen in self._seen.values():
+                seen.difference_update([c for c in seen if c < cycle])
             for old in [c for c in self._events if c < cycle]:
                 del self._events[old]
 
@@ -161,9 +195,16 @@ class Inbox:
         if cycle < self._first:
             self.counts[f"{what} of an old cycle"] += 1
             return None
-        if cycle not in self._events and len(self._events) >= self._capacity:
-            raise BrainError(
-                f"more than {self._capacity} cycles wait for the brain: it does not run, or the"
-                f" {what} messages name cycles that it never had"
-            )
+        if cycle > self._newest:
+            self.counts[f"{what} of a cycle to come"] += 1
+            return None
         return self._events.setdefault(cycle, CycleEvents())
+
+    def _first_of(self, run: str, cycle: int, what: str) -> CycleEvents | None:
+        if run == self._run and cycle in self._seen[what]:
+            self.counts[f"{what} repeated"] += 1
+            return None
+        events = self._of(run, cycle, what)
+        if events is not None:
+            self._seen[what].add(cycle)
+        return events

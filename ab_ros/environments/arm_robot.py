@@ -6,12 +6,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ab_ros.environments.arm import ArmWorld
 from ab_ros.environments.follower import TrajectoryFollower
+from ab_ros.errors import WorldError, one_of
 from ab_ros.learning.critic import Snapshot
 from ab_ros.motion.stage import Command
 from ab_ros.values import Need, Observation
+
+_SLACK = 1e-6  # rad or m beyond a limit that rounding may cost
 
 
 class ArmRobot:
@@ -55,14 +59,47 @@ class ArmRobot:
     def execute(self, commands: Sequence[Command], duration: float) -> None:
         """Follow the commands for ``duration`` s."""
         for command in commands:
-            self.follower.follow(
-                command.topic, command.names, command.times, command.values, self.time
-            )
+            self.follow(command.topic, command.names, command.times, command.values)
         self.pass_time(duration)
+
+    def follow(
+        self, topic: str, names: Sequence[str], times: ArrayLike, positions: ArrayLike
+    ) -> None:
+        """Take a command from now on, whole or not at all.
+
+        Parameters
+        ----------
+        topic, names, times, positions : as :meth:`TrajectoryFollower.follow
+            <ab_ros.environments.follower.TrajectoryFollower.follow>` takes them.
+
+        Raises
+        ------
+        WorldError
+            if a joint is unknown or named twice, a position is beyond the joint's limits, or as
+            :meth:`TrajectoryFollower.follow` does.
+        """
+        for name in names:
+            if name not in self.arm.actuated_names:
+                raise WorldError(
+                    f"{topic}: joint {name!r} cannot be commanded; {one_of(self.arm.actuated_names)}"
+                )
+        if len(set(names)) != len(names):
+            raise WorldError(f"{topic}: a joint is named twice: {', '.join(names)}")
+        points = np.asarray(positions, np.float64)
+        if points.ndim == 2 and points.shape[1] == len(names):
+            for name, column in zip(names, points.T, strict=True):
+                low, high = self.arm.limits[name]
+                beyond = (column < low - _SLACK) | (column > high + _SLACK)
+                if beyond.any():
+                    raise WorldError(
+                        f"{topic}: {name} is commanded to {column[beyond][0]:g}, beyond its limits"
+                        f" {low:g} to {high:g}; the command is refused"
+                    )
+        self.follower.follow(topic, names, times, points, self.time)
 
     def pass_time(self, duration: float) -> None:
         """Let time pass; the servos follow what was commanded."""
-        steps = round(duration / self._period)
+        steps = int(duration / self._period + 1e-6)
         names = self.follower.names
         if not names or steps < 1:
             self.arm.advance(duration)

@@ -9,6 +9,7 @@ whatever the machine's speed.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
@@ -23,7 +25,7 @@ from ab_ros.brains.architecture import ArchitectureSettings
 from ab_ros.brains.embedded import EmbeddedBrain
 from ab_ros.brains.inbox import CycleEvents, Inbox
 from ab_ros.config import setting
-from ab_ros.errors import BrainError, ConfigError
+from ab_ros.errors import AbRosError, BrainError, ConfigError
 from ab_ros.figures import LatencyWindow
 from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
 from ab_ros.nodes import qos
@@ -93,6 +95,15 @@ class BrainNode(AbNode[BrainSettings]):
     settings_class = BrainSettings
     unique = True
 
+    def check(self, settings: BrainSettings) -> None:
+        """Refuse a place where nothing can be saved before anything is learned."""
+        folder = Path(settings.save_file).absolute().parent
+        if settings.save_file and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise ConfigError(
+                f"save_file: {settings.save_file!r} cannot be written: {folder} is no folder, or"
+                f" not writable; give another path, or '' to save nowhere"
+            )
+
     def setup(self) -> None:
         """Build or load the brain; make its topics."""
         s = self.settings
@@ -119,9 +130,12 @@ class BrainNode(AbNode[BrainSettings]):
         self.every(1.0, self._publish_status, steady=True, always=True)
         self.watch_clock(self._clock_jumped)
         self._lock = threading.Lock()  # of the brain, against a service in the executor's thread
+        self._telling = threading.Lock()  # of state and sentence, against the worker's thread
         self._latency = LatencyWindow(4096)
         self._state, self._sentence = BrainStatus.INACTIVE, "not active"
         self._paused = False
+        self._unsaved = False
+        self._refusals = 0
         self._learn = s.learning
         self._cycles = 0
         self._reset_rates()
@@ -134,15 +148,18 @@ class BrainNode(AbNode[BrainSettings]):
         self._inbox.begin(self._brain.run)
         self._contract.publish(brain_contract(contract, self._brain.run))
         self._cycles = 0
-        self._observed = -math.inf
         self._saved_at = time.monotonic()
+        self._state, self._sentence = BrainStatus.WAITING, "starts"
         self._reset_rates()
         self.work(self._live, "brain")
 
     def stop(self) -> None:
         """End the run; what was learned is saved by the worker."""
         self._inbox.wake()
-        self._tell(BrainStatus.INACTIVE, "not active")
+        with self._telling:
+            if self._state != BrainStatus.FAILED:
+                self._state, self._sentence = BrainStatus.INACTIVE, "not active"
+        self._publish_status()
 
     def reconfigure(self, new: BrainSettings, old: BrainSettings) -> None:
         """Take live settings; learning changes at the next cycle boundary."""
@@ -156,7 +173,7 @@ class BrainNode(AbNode[BrainSettings]):
             return Level.ERROR, self._sentence
         if self._inputs_missing() and self._state == BrainStatus.WAITING:
             return Level.WARN, self._sentence
-        complaints = self._brain.drive.complaints()
+        complaints = self._troubles()
         return (Level.WARN, complaints[0]) if complaints else (Level.OK, self._sentence)
 
     def _make_brain(self) -> EmbeddedBrain:
@@ -167,6 +184,10 @@ class BrainNode(AbNode[BrainSettings]):
                 raise ConfigError(
                     f"file: the brain in {s.file} is wired differently from 'architecture': give"
                     f" its architecture, or no file"
+                )
+            if brain.dt != s.dt:
+                raise ConfigError(
+                    f"dt: {s.dt:g} s is not that of the brain in {s.file}, {brain.dt:g} s"
                 )
             self.get_logger().info(f"goes on from {s.file}")
             return brain
@@ -187,16 +208,25 @@ class BrainNode(AbNode[BrainSettings]):
         self._inbox.done(message.run, message.cycle, message.executed)
 
     def _reward(self, message: Reward) -> None:
-        self._inbox.reward(message.run, message.cycle, read_reward(message), message.deviations)
+        try:
+            reward = read_reward(message)
+        except AbRosError:
+            # The critic has spoken, if in vain: a brain in lockstep need not wait any longer.
+            self._inbox.reward(message.run, message.cycle, None, message.deviations)
+            raise
+        self._inbox.reward(message.run, message.cycle, reward, message.deviations)
 
     def _deviation(self, message: Deviation) -> None:
-        deviation = read_deviation(message, self._brain.contract)
+        try:
+            deviation = read_deviation(message, self._brain.contract)
+        except AbRosError:
+            self._inbox.deviation(message.run, message.cycle, None)
+            raise
         self._inbox.deviation(message.run, message.cycle, deviation)
 
     def _clock_jumped(self, jump: float) -> None:
-        self.figures.add("clock went back")
+        self.figures.add("clock went back" if jump < 0 else "clock was changed")
         self._inbox.clear_samples()
-        self._observed = -math.inf
 
     def _pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._paused = True
@@ -217,9 +247,10 @@ class BrainNode(AbNode[BrainSettings]):
         return response
 
     def _set_learning(self, request: SetBool.Request, response: SetBool.Response) -> Any:
-        self._learn = request.data
-        response.success = True
-        response.message = "learns" if request.data else "does not learn"
+        result = self.set_parameters([Parameter("learning", value=request.data)])[0]
+        response.success = result.successful
+        said = "learns" if request.data else "does not learn"
+        response.message = said if result.successful else result.reason
         return response
 
     def _save_service(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -244,14 +275,16 @@ class BrainNode(AbNode[BrainSettings]):
                 with self._lock:
                     if not stopping.is_set():
                         self._turn()
-        except BrainError as error:
-            self._tell(BrainStatus.FAILED, str(error))
+        except Exception as error:
+            self._tell(BrainStatus.FAILED, str(error) or type(error).__name__, last=True)
             raise
         finally:
             with self._lock:
-                if self.settings.save_file and self._brain.learning:
-                    self._save()
-                self._brain.close()
+                try:
+                    if self.settings.save_file and self._unsaved:
+                        self._save()
+                finally:
+                    self._brain.close()
 
     def _wait_for_turn(self, stopping: threading.Event) -> bool:
         """Wait until the next cycle may run; False to be asked again."""
@@ -263,13 +296,10 @@ class BrainNode(AbNode[BrainSettings]):
                 lambda: stopping.is_set() or not (self._paused or self._stopped_by_count()), _POLL
             )
             return False
-        if self._lockstep:
-            if self._cycles and not self._answered(stopping):
-                return False
-            if inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, self._observed), _POLL):
-                return not stopping.is_set()
-        elif inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, -math.inf), _POLL):
-            return not stopping.is_set()
+        if self._lockstep and self._cycles and not self._answered(stopping):
+            return False
+        if inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, self._seen()), _POLL):
+            return not (stopping.is_set() or self._paused)
         missing = ", ".join(self._inputs_missing())
         self._tell(BrainStatus.WAITING, f"waits for a new sample of {missing}")
         return False
@@ -300,7 +330,7 @@ class BrainNode(AbNode[BrainSettings]):
         return events.done and (not self._wants_reward() or events.rewarded)
 
     def _wants_reward(self) -> bool:
-        return self.settings.wait_for_reward and self._brain.learning
+        return self._lockstep and self.settings.wait_for_reward and self._brain.learning
 
     def _answer_for_motor(self, cycle: int) -> None:
         """Free a gated brain and a simulation in lockstep from a motor node that is gone."""
@@ -334,23 +364,19 @@ class BrainNode(AbNode[BrainSettings]):
         begin = time.perf_counter()
         cycle = self._brain.run_cycle(self._observe, 0.0)
         taken = time.perf_counter() - begin
+        self._unsaved = self._unsaved or self._brain.learning
         self._spikes.publish(spike_raster(self._stamped(cycle)))
         self._latency.add(taken)
         self.figures.took("cycle", taken)
-        self._observed = cycle.observed
         self._cycles = cycle.number + 1
         self._spikes_seen += cycle.telemetry["spikes"]
         self._cycles_timed += 1
+        if sum(self._brain.refused.values()) > self._refusals:
+            self._refusals = sum(self._brain.refused.values())
+            self.report("observation", self._brain.last_refusal)
         if self._state != BrainStatus.RUNNING:
             self._tell(BrainStatus.RUNNING, "runs")
-        autosave = self.settings.autosave
-        if (
-            autosave
-            and self.settings.save_file
-            and self._brain.learning
-            and time.monotonic() - self._saved_at > autosave
-        ):
-            self._save()
+        self._autosave()
 
     def _stamped(self, cycle: Cycle) -> Cycle:
         if self._lockstep:
@@ -360,10 +386,15 @@ class BrainNode(AbNode[BrainSettings]):
     def _deliver(self) -> None:
         """Give the brain what was said of past cycles: done, feedback, reward."""
 
-        def ready(events: CycleEvents) -> bool:
-            return events.done and (events.rewarded or not self._lockstep)
+        def ready(number: int, events: CycleEvents) -> bool:
+            # In real time, a reward that overtakes its cycle_done waits for it for a cycle.
+            return (
+                number <= self._last_handled
+                or (events.done and (events.rewarded or not self._wants_reward()))
+                or number < self._cycles - 1
+            )
 
-        for number, events in self._inbox.take(lambda e: ready(e) or not self._wants_reward()):
+        for number, events in self._inbox.take(ready):
             if events.done:
                 self._brain.done(number)
             for deviation in events.deviations:
@@ -375,7 +406,18 @@ class BrainNode(AbNode[BrainSettings]):
     def _observe(self, need: Need) -> list[Observation]:
         inputs = self.settings.architecture.inputs
         now = -math.inf if self._lockstep else self.now()
-        return self._inbox.samples(need, now, lambda name: inputs[name].max_age)
+        self._inbox.began(need.cycle)
+        epoch = self._inbox.epoch
+        samples = self._inbox.samples(need, now, lambda name: inputs[name].max_age)
+        self._silent = sorted(set(need.inputs) - {sample.id for sample in samples})
+        newest = max((sample.stamp for sample in samples), default=-math.inf)
+        self._observed = (epoch, newest)
+        return samples
+
+    def _seen(self) -> float:
+        """Return the stamp that samples must be newer than: any will do in real time."""
+        epoch, newest = self._observed
+        return newest if self._lockstep and epoch == self._inbox.epoch else -math.inf
 
     def _switch_learning(self) -> None:
         if self._learn == self._brain.learning:
@@ -385,9 +427,21 @@ class BrainNode(AbNode[BrainSettings]):
         self._inbox.ignore_before(self._cycles)
         self._brain.set_learning(self._learn)
 
+    def _autosave(self) -> None:
+        s = self.settings
+        due = s.autosave and time.monotonic() - self._saved_at > s.autosave
+        if due and s.save_file and self._unsaved and self._brain.learning:
+            try:
+                self._save()
+            except BrainError as error:
+                # What was learned is still in memory, and the robot must not stop for a full disk.
+                self._saved_at = time.monotonic()
+                self.report("autosave", error)
+
     def _save(self) -> None:
         begin = time.perf_counter()
         self._brain.save(Path(self.settings.save_file))
+        self._unsaved = False
         self._saved_at = time.monotonic()
         self.figures.took("save", time.perf_counter() - begin)
 
@@ -395,8 +449,7 @@ class BrainNode(AbNode[BrainSettings]):
         return 0 < self.settings.stop_at_cycle <= self._cycles
 
     def _inputs_missing(self) -> list[str]:
-        after = self._observed if self._lockstep else -math.inf
-        return self._inbox.missing(self.settings.architecture.inputs, after)
+        return self._inbox.missing(self.settings.architecture.inputs, self._seen())
 
     # Status
 
@@ -404,13 +457,26 @@ class BrainNode(AbNode[BrainSettings]):
         self._counted_from = time.monotonic()
         self._spikes_seen = 0.0
         self._cycles_timed = 0
-        self._observed = -math.inf
+        self._observed = (-1, -math.inf)
+        self._silent: list[str] = []
         self._last_handled = -1
 
-    def _tell(self, code: int, sentence: str) -> None:
-        if (code, sentence) != (self._state, self._sentence):
+    def _tell(self, code: int, sentence: str, last: bool = False) -> None:
+        """Set the status from the worker's thread; once the node stops only a ``last`` word counts."""
+        with self._telling:
+            unchanged = (code, sentence) == (self._state, self._sentence)
+            if unchanged or (self.stopping.is_set() and not last):
+                return
             self._state, self._sentence = code, sentence
-            self.call_soon(self._publish_status)
+        self.call_soon(self._publish_status)
+
+    def _troubles(self) -> list[str]:
+        """Return what is wrong while it runs."""
+        silent = [f"no fresh sample of {name}: it is silent" for name in self._silent]
+        return [
+            *(silent if self._state == BrainStatus.RUNNING else []),
+            *self._brain.drive.complaints(),
+        ]
 
     def _publish_status(self) -> None:
         brain, s = self._brain, BrainStatus()
@@ -419,7 +485,7 @@ class BrainNode(AbNode[BrainSettings]):
         simulated = self._cycles_timed * self._period
         s.header.stamp = to_time(self.now())
         s.code, s.run, s.cycle = self._state, brain.run, self._cycles
-        s.message = "; ".join([self._sentence, *brain.drive.complaints()])
+        s.message = "; ".join([self._sentence, *self._troubles()])
         s.learning = self._learn
         s.cycle_rate = self._cycles_timed / elapsed
         s.real_time_factor = simulated / elapsed

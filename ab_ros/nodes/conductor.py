@@ -175,7 +175,8 @@ class Conductor:
         stamp = seconds(message.header.stamp)
         if stamp > self.time:
             v = message.vector
-            angles = bearing((v.x, v.y, v.z))
+            direction = (v.x, v.y, v.z)
+            angles = bearing(direction) if any(direction) else None
             self.errors.append((stamp, angles["error"] if angles else math.nan))
 
     def _joint_state(self, message: JointState) -> None:
@@ -199,7 +200,10 @@ def _free_domain(nodes: Sequence[str]) -> int:
     for domain in range(first, first + 8):
         context = rclpy.Context()
         rclpy.init(
-            args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+            args=[],
+            context=context,
+            domain_id=domain,
+            signal_handler_options=SignalHandlerOptions.NO,
         )
         node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
         deadline = time.monotonic() + 1.0

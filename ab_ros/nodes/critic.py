@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from ab_ros.config import setting
 from ab_ros.contract import Contract
-from ab_ros.errors import ObservationError
+from ab_ros.errors import ContractError, ObservationError
 from ab_ros.learning.critic import Critic, CriticSettings, Moment, Snapshot
 from ab_ros.learning.policies import load_policies
 from ab_ros.msg import BrainContract, CycleDone, Deviation, Reward, SpikeRaster
@@ -37,6 +37,7 @@ from ab_ros.values import Cycle
 from ab_ros.values import Reward as RewardValue
 
 _TOLERANCE = 5e-4  # s; half a timestep of 1 ms
+_DISORDER = 0.5  # s; a stamp that is further back is of a clock that went back
 _MEMORY = 256
 _NEUTRAL = 0.5
 V = TypeVar("V")
@@ -48,7 +49,8 @@ class CriticNodeSettings:
 
     critic: CriticSettings = setting(CriticSettings, doc="Policies and controls.")
     target: str = setting(
-        "target/direction", doc="Topic of the direction to the target; empty: there is none."
+        "target/direction",
+        doc="Topic of the direction to the target; empty: there is none. Zeros: it is unknown.",
     )
     judge_timeout: float = setting(
         2.0, doc="A cycle whose outcome is not seen within this time is dropped.", unit="s", gt=0
@@ -68,6 +70,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
         self._policies = load_policies(s.critic.reward_policy, s.critic.deviation_policy)
         self._critic: Critic | None = None
         self._run = ""
+        self._judged = -1  # the last cycle that was judged
         self._failures = 0
         self._rasters: dict[int, Cycle] = {}
         self._open: deque[tuple[CycleDone, float]] = deque()
@@ -86,8 +89,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
 
     def start(self) -> None:
         """Forget what was open."""
-        self._open.clear()
-        self._rasters.clear()
+        self._forget_cycles()
 
     def reconfigure(self, new: CriticNodeSettings, old: CriticNodeSettings) -> None:
         """Take live settings; they hold from the next cycle on."""
@@ -105,8 +107,12 @@ class CriticNode(AbNode[CriticNodeSettings]):
     def _contract(self, message: BrainContract) -> None:
         self._use(read_brain_contract(message))
         self._run = message.run
+        self._forget_cycles()
+
+    def _forget_cycles(self) -> None:
         self._open.clear()
         self._rasters.clear()
+        self._judged = -1
 
     def _use(self, contract: Contract) -> None:
         self._critic = Critic(self.settings.critic, contract, self._policies)
@@ -125,6 +131,14 @@ class CriticNode(AbNode[CriticNodeSettings]):
         if message.run != self._run:
             self.figures.add("cycle_done of another run")
             return
+        if message.cycle <= self._judged or any(
+            done.cycle == message.cycle for done, _ in self._open
+        ):
+            # One reward per cycle: the first answer counts.
+            self.figures.add("cycle_done repeated")
+            return
+        if not 0.0 <= message.duration < 60.0:
+            raise ContractError(f"cycle_done: duration must be 0 to 60 s, not {message.duration}")
         self._open.append((message, self.steady_now()))
         self._judge_what_is_over()
 
@@ -146,6 +160,9 @@ class CriticNode(AbNode[CriticNodeSettings]):
 
     def _note(self, memory: deque[tuple[float, V]], stamp: float, value: V) -> None:
         if memory and stamp < memory[-1][0]:
+            if memory[-1][0] - stamp < _DISORDER:
+                self.figures.add("samples out of order")
+                return
             self._clock_jumped(stamp - memory[-1][0])
         if memory and stamp == memory[-1][0]:
             memory.pop()
@@ -153,7 +170,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
         self._judge_what_is_over()
 
     def _clock_jumped(self, jump: float) -> None:
-        self.figures.add("clock went back")
+        self.figures.add("clock went back" if jump < 0 else "clock was changed")
         for memory in (self._states, self._directions, self._open):
             memory.clear()
 
@@ -166,14 +183,17 @@ class CriticNode(AbNode[CriticNodeSettings]):
             begin = seconds(done.header.stamp)
             end = begin + done.duration
             after = self._snapshot(lambda stamp, end=end: stamp >= end - _TOLERANCE, first=True)
+            lost = cycle is None and any(number > done.cycle for number in self._rasters)
             if cycle is None or after is None:
-                if self.steady_now() - since < self.settings.judge_timeout:
+                if not lost and self.steady_now() - since < self.settings.judge_timeout:
                     return
-                self.figures.add("cycles not judged")
+                self.report("judging", f"cycle {done.cycle} is not judged: {self._why(cycle)}")
                 self._open.popleft()
                 continue
             self._open.popleft()
-            del self._rasters[done.cycle]
+            self._judged = max(self._judged, done.cycle)
+            for number in [n for n in self._rasters if n <= done.cycle]:
+                del self._rasters[number]
             before = self._snapshot(
                 lambda stamp, begin=begin: stamp <= begin + _TOLERANCE, first=False
             )
@@ -182,6 +202,13 @@ class CriticNode(AbNode[CriticNodeSettings]):
                 before = after
             options = self.settings.critic.options
             self._publish(Moment(cycle, done.executed, before, after, options))
+
+    def _why(self, cycle: Cycle | None) -> str:
+        if cycle is None:
+            return "its spikes did not arrive"
+        if self.settings.target and not self._directions:
+            return f"nothing arrives on {self.settings.target}"
+        return f"no state after it arrived within {self.settings.judge_timeout:g} s"
 
     def _snapshot(self, wanted: Callable[[float], bool], first: bool) -> Snapshot | None:
         """Return the first, or last, moment whose stamp is wanted; None while it is incomplete."""
@@ -193,7 +220,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
         direction = _pick(self._directions, wanted, first)
         if direction is None:
             return None
-        return Snapshot(state[0], state[1], direction[1])
+        return Snapshot(state[0], state[1], direction[1] if any(direction[1]) else None)
 
     def _publish(self, moment: Moment) -> None:
         assert self._critic is not None

@@ -163,14 +163,18 @@ class SimNode(AbNode[SimSettings]):
     def _follower(self, name: str, command: CommandTopic) -> Callable[[Any], None]:
         def follow(message: Any) -> None:
             self._arrived += 1
-            joints, times, points = _read_command(command, message)
-            self._robot.follower.follow(name, joints, times, points, self._world.time)
-            self._advance_if_complete()
+            try:
+                joints, times, points = _read_command(command, message)
+                self._robot.follow(name, joints, times, points)
+            finally:
+                # A refused command has arrived, too: the arm holds, and the loop goes on.
+                self._advance_if_complete()
 
         return follow
 
     def _cycle_done(self, message: CycleDone) -> None:
-        if (message.run, message.cycle) == self._answered:
+        run, cycle = self._answered
+        if message.run == run and message.cycle <= cycle:
             self.figures.add("cycle_done repeated")
             return
         if not 0.0 <= message.duration < 60.0:
@@ -202,6 +206,8 @@ class SimNode(AbNode[SimSettings]):
             self._arrived = self._pending.commands
             self._advance_if_complete()
         elif self._waited > 1:
+            if self._pending is None:
+                self._arrived = 0  # what came so long before its cycle_done is not of a cycle
             # For nodes that came later, or lost a message.
             self._publish_all()
 
@@ -210,6 +216,8 @@ class SimNode(AbNode[SimSettings]):
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._world.reset(self.settings.seed)
         self._robot.follower.clear()
+        if self._pending is None:
+            self._arrived = 0
         self._publish_all()
         response.success, response.message = True, "the arm is in its home pose"
         return response
@@ -248,13 +256,13 @@ class SimNode(AbNode[SimSettings]):
     def _publish_state(self, stamp: float) -> None:
         if self.settings.clock == "sim":
             self._clock_topic.publish(Clock(clock=to_time(stamp)))
-        direction = target_direction(*self._world.bearing())
-        if direction is not None:
-            target = Vector3Stamped()
-            target.header.stamp = to_time(stamp)
-            target.header.frame_id = "camera_optical_frame"
-            target.vector.x, target.vector.y, target.vector.z = direction
-            self._target.publish(target)
+        # Zeros: there is no ball to be seen.
+        direction = target_direction(*self._world.bearing()) or (0.0, 0.0, 0.0)
+        target = Vector3Stamped()
+        target.header.stamp = to_time(stamp)
+        target.header.frame_id = "camera_optical_frame"
+        target.vector.x, target.vector.y, target.vector.z = direction
+        self._target.publish(target)
         state = self._world.joint_state()
         self._joints.publish(
             joint_state(state.names, state.position, stamp, state.velocity, state.effort)
