@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ def add_parser(commands: Any) -> None:
         " middle of its view. Starts the nodes sim, brain, motor and critic, which talk over ROS"
         " topics only; prints a table, and writes report.json and pictures.",
     )
-    parser.add_argument("--seed", type=_seed, default=1, help="of brain, noise and ball (default 1)")
+    parser.add_argument("--seed", type=_seed, default=1, help="of brain and ball (default 1)")
     parser.add_argument(
         "--quick", action="store_true", help="one learning phase and one control only"
     )
@@ -55,9 +56,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--probe", type=_duration, default=10.0, metavar="S", help="robot time of a frozen probe"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/demo"), help="folder for the results"
-    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
     parser.add_argument("--config", type=Path, help="parameter file (default: config/demo.yaml)")
     parser.set_defaults(run=run)
 
@@ -87,6 +86,9 @@ def run(options: argparse.Namespace) -> int:
         probe_seconds=options.probe,
     )
     line = _LiveLine()
+    # Unlike Ctrl-C these would end this process at once, and leave the nodes to themselves.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         result = Demo(chosen, line.show).run()
     finally:
@@ -116,9 +118,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"  in lockstep                {report['lockstep_speed']:.1f} x real time")
     for key, words in (("cycle", "cycle"), ("sensor_to_command", "sensor to command")):
         both = latency[key]
-        lines.append(
-            f"  latency, {words:<17} {both['p50']:.1f} ms p50, {both['p99']:.1f} ms p99"
-        )
+        lines.append(f"  latency, {words:<17} {both['p50']:.1f} ms p50, {both['p99']:.1f} ms p99")
     lines.append(f"  spikes                     {report['spikes_per_second']:.0f} per second")
     lines.append(f"  wall time                  {report['wall_seconds']:.0f} s")
     lines.append("")
@@ -180,9 +180,7 @@ def _draw_frames(result: DemoResult, out: Path) -> list[Path]:
         eyes = {round(t, 4): image for t, image in topics["camera/image_raw"]}
         views = [(round(t, 4), image) for t, image in topics["overview/image_raw"]]
         pairs = [(t, view, eyes[t]) for t, view in views if t in eyes]
-        film += [
-            AnimationFrame(view, eye, name, errors.get(t, math.nan)) for t, view, eye in pairs
-        ]
+        film += [AnimationFrame(view, eye, name, errors.get(t, math.nan)) for t, view, eye in pairs]
         for t, view, eye in pairs[len(pairs) // 2 : len(pairs) // 2 + 1]:
             shots += [view, eye]
             error = errors.get(t)
@@ -239,6 +237,10 @@ def _default_config() -> Path:
         return Path(get_package_share_directory("ab_ros")) / "config" / "demo.yaml"
     except PackageNotFoundError:
         raise ConfigError("config/demo.yaml is not found: give --config FILE") from None
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _seed(text: str) -> int:

@@ -1,4 +1,4 @@
-"""``ab_ros settings``: every setting of a node, with its type, what is allowed and what it means."""
+"""``ab_ros settings``: every setting of a node: its type, what is allowed and what it means."""
 
 from __future__ import annotations
 

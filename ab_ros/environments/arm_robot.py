@@ -80,9 +80,8 @@ class ArmRobot:
         """
         for name in names:
             if name not in self.arm.actuated_names:
-                raise WorldError(
-                    f"{topic}: joint {name!r} cannot be commanded; {one_of(self.arm.actuated_names)}"
-                )
+                known = one_of(self.arm.actuated_names)
+                raise WorldError(f"{topic}: joint {name!r} cannot be commanded; {known}")
         if len(set(names)) != len(names):
             raise WorldError(f"{topic}: a joint is named twice: {', '.join(names)}")
         points = np.asarray(positions, np.float64)

@@ -43,6 +43,7 @@ from ab_ros.nodes.robot_messages import read_image, read_joint_state
 from ab_ros.values import Cycle, Need, Observation
 
 _POLL = 0.25  # s between two looks at whether the node stops, or what is missing
+_GRAPH_POLL = 0.01  # s between two looks at who else is in the graph
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class BrainNode(AbNode[BrainSettings]):
         for name, item in s.architecture.inputs.items():
             self._subscribe_input(name, item.kind, item.topic)
         events = qos.LOCKSTEP if self._lockstep else qos.REWARD
-        self.subscribe(CycleDone, "cycle_done", self._cycle_done, events)
-        self.subscribe(Reward, "reward", self._reward, events)
+        self._done_in = self.subscribe(CycleDone, "cycle_done", self._cycle_done, events)
+        self._reward_in = self.subscribe(Reward, "reward", self._reward, events)
         self.subscribe(Deviation, "deviation", self._deviation, events)
         self.serve(Trigger, "~/pause", self._pause)
         self.serve(Trigger, "~/resume", self._resume)
@@ -290,19 +291,48 @@ class BrainNode(AbNode[BrainSettings]):
         """Wait until the next cycle may run; False to be asked again."""
         inbox, inputs = self._inbox, tuple(self.settings.architecture.inputs)
         if self._paused or self._stopped_by_count():
+            # In lockstep, a count is reached when the last cycle has been answered.
+            if self._lockstep and not self._paused and not self._answered(stopping):
+                return False
             why = "by ~/pause" if self._paused else f"before cycle {self._cycles}"
             self._tell(BrainStatus.PAUSED, f"paused {why}")
             inbox.wait(
                 lambda: stopping.is_set() or not (self._paused or self._stopped_by_count()), _POLL
             )
             return False
-        if self._lockstep and self._cycles and not self._answered(stopping):
-            return False
+        if self._lockstep:
+            ready = self._answered if self._cycles else self._heard_by_all
+            if not ready(stopping):
+                return False
         if inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, self._seen()), _POLL):
             return not (stopping.is_set() or self._paused)
         missing = ", ".join(self._inputs_missing())
         self._tell(BrainStatus.WAITING, f"waits for a new sample of {missing}")
         return False
+
+    def _heard_by_all(self, stopping: threading.Event) -> bool:
+        """Wait before the first cycle until those that shall answer it listen, for a while."""
+
+        def missing() -> list[str]:
+            wanted = 2 if self.settings.wait_for_reward else 1
+            ends = {
+                "a subscription of spikes": self._spikes.get_subscription_count() - wanted,
+                # This node publishes cycle_done, too, for want of a motor node.
+                "a publisher of cycle_done": self._done_in.get_publisher_count() - 2,
+                "a publisher of reward": self._reward_in.get_publisher_count() - (wanted - 1),
+            }
+            return [end for end, surplus in ends.items() if surplus < 0]
+
+        deadline = time.monotonic() + self.settings.answer_timeout
+        while lacking := missing():
+            if self._paused or stopping.is_set():
+                return False
+            if time.monotonic() > deadline:
+                self.report("listeners", f"begins without {' and '.join(lacking)}")
+                return True
+            self._tell(BrainStatus.WAITING, f"waits for {' and '.join(lacking)}")
+            stopping.wait(_GRAPH_POLL)
+        return True
 
     def _answered(self, stopping: threading.Event) -> bool:
         """Wait for cycle_done and the reward of the last cycle, for a while."""
@@ -409,7 +439,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._inbox.began(need.cycle)
         epoch = self._inbox.epoch
         samples = self._inbox.samples(need, now, lambda name: inputs[name].max_age)
-        self._silent = sorted(set(need.inputs) - {sample.id for sample in samples})
+        self._silent[:] = sorted(set(need.inputs) - {sample.id for sample in samples})
         newest = max((sample.stamp for sample in samples), default=-math.inf)
         self._observed = (epoch, newest)
         return samples
@@ -459,10 +489,10 @@ class BrainNode(AbNode[BrainSettings]):
         self._cycles_timed = 0
         self._observed = (-1, -math.inf)
         self._silent: list[str] = []
-        self._last_handled = -1
+        self._last_handled: int = -1
 
     def _tell(self, code: int, sentence: str, last: bool = False) -> None:
-        """Set the status from the worker's thread; once the node stops only a ``last`` word counts."""
+        """Set the status from the worker's thread; while the node stops only as a ``last`` word."""
         with self._telling:
             unchanged = (code, sentence) == (self._state, self._sentence)
             if unchanged or (self.stopping.is_set() and not last):

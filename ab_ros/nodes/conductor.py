@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,7 +27,7 @@ from ab_ros.msg import BrainStatus, MotorStatus, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.launcher import NodeError, NodeProcesses
 from ab_ros.nodes.messages import read_spike_raster, seconds
-from ab_ros.nodes.process import executor
+from ab_ros.nodes.process import MAX_DOMAIN, check_domain, executor
 from ab_ros.nodes.robot_messages import read_image
 from ab_ros.values import Cycle
 
@@ -50,7 +52,7 @@ class Conductor:
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
-        self.domain = _free_domain(nodes)
+        self.domain, self._claim = _free_domain(nodes)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("conductor", start_parameter_services=False)
         self._executor = executor()
@@ -76,6 +78,7 @@ class Conductor:
         self._node.destroy_node()
         self._executor.shutdown()
         rclpy.try_shutdown()
+        os.close(self._claim)
 
     # Waiting
 
@@ -102,6 +105,10 @@ class Conductor:
                 )
 
     # Asking
+
+    def forget_motor(self) -> None:
+        """Forget what the motor node said, to wait for what it says from now on."""
+        self.motor = MotorStatus()
 
     def trigger(self, service: str) -> str:
         """Call a ``std_srvs/Trigger`` service; return what it says, or raise a NodeError."""
@@ -194,29 +201,53 @@ class Conductor:
         self.motor = message
 
 
-def _free_domain(nodes: Sequence[str]) -> int:
-    """Return a ROS domain without nodes of these names, and use it from now on."""
-    first = int(os.environ.get("ROS_DOMAIN_ID", "0") or 0)
-    for domain in range(first, first + 8):
-        context = rclpy.Context()
-        rclpy.init(
-            args=[],
-            context=context,
-            domain_id=domain,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
-        deadline = time.monotonic() + 1.0
-        taken = False
-        while time.monotonic() < deadline and not taken:
-            taken = any(name in node.get_node_names() for name in nodes)
-            time.sleep(0.05)
-        node.destroy_node()
-        rclpy.shutdown(context=context)
-        if not taken:
+def _free_domain(nodes: Sequence[str]) -> tuple[int, int]:
+    """Return a ROS domain without nodes of these names, to be used from now on, and a claim to it.
+
+    The claim is a locked file: of two conductors that start at the same moment one goes elsewhere.
+    """
+    check_domain()
+    first = int(os.environ.get("ROS_DOMAIN_ID", "0").strip() or 0)
+    last = min(first + 7, MAX_DOMAIN)
+    for domain in range(first, last + 1):
+        claim = _claim(domain)
+        if claim is None:
+            continue
+        if not _has_nodes(domain, nodes):
             os.environ["ROS_DOMAIN_ID"] = str(domain)
-            return domain
+            return domain, claim
+        os.close(claim)
     raise NodeError(
-        f"nodes named {', '.join(nodes)} run in each ROS domain from {first} to {first + 7}: stop"
+        f"nodes named {', '.join(nodes)} run in each ROS domain from {first} to {last}: stop"
         f" them, or choose another domain by ROS_DOMAIN_ID"
     )
+
+
+def _claim(domain: int) -> int | None:
+    path = os.path.join(tempfile.gettempdir(), f"ab_ros_domain_{domain}.lock")
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return None  # another user's
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return None
+    return file
+
+
+def _has_nodes(domain: int, names: Sequence[str]) -> bool:
+    context = rclpy.Context()
+    rclpy.init(
+        args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+    )
+    node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
+    deadline = time.monotonic() + 1.0
+    found = False
+    while time.monotonic() < deadline and not found:
+        found = any(name in node.get_node_names() for name in names)
+        time.sleep(0.05)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    return found

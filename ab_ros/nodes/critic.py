@@ -182,7 +182,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
             cycle = self._rasters.get(done.cycle)
             begin = seconds(done.header.stamp)
             end = begin + done.duration
-            after = self._snapshot(lambda stamp, end=end: stamp >= end - _TOLERANCE, first=True)
+            after = self._first_from(end - _TOLERANCE)
             lost = cycle is None and any(number > done.cycle for number in self._rasters)
             if cycle is None or after is None:
                 if not lost and self.steady_now() - since < self.settings.judge_timeout:
@@ -194,14 +194,18 @@ class CriticNode(AbNode[CriticNodeSettings]):
             self._judged = max(self._judged, done.cycle)
             for number in [n for n in self._rasters if n <= done.cycle]:
                 del self._rasters[number]
-            before = self._snapshot(
-                lambda stamp, begin=begin: stamp <= begin + _TOLERANCE, first=False
-            )
+            before = self._last_until(begin + _TOLERANCE)
             if before is None:
                 self.figures.add("cycles not judged")
                 before = after
             options = self.settings.critic.options
             self._publish(Moment(cycle, done.executed, before, after, options))
+
+    def _first_from(self, begin: float) -> Snapshot | None:
+        return self._snapshot(lambda stamp: stamp >= begin, first=True)
+
+    def _last_until(self, end: float) -> Snapshot | None:
+        return self._snapshot(lambda stamp: stamp <= end, first=False)
 
     def _why(self, cycle: Cycle | None) -> str:
         if cycle is None:

@@ -269,6 +269,7 @@ class Demo:
     ) -> None:
         o, c = self.options, self.conductor
         seconds = o.probe_seconds
+        c.keep_cycles = round(2.0 / self._period) if keep else 0
         if film:
             # Pictures of the whole scene take time: only for the first seconds.
             c.watch_frames("camera/image_raw", "overview/image_raw")
@@ -278,7 +279,6 @@ class Demo:
             c.set("sim", {"overview_rate": 0.0})
             self.result.frames[film] = c.take_frames()
             seconds -= first
-        c.keep_cycles = round(2.0 / self._period) if keep else 0
         if seconds > 0:
             self._phase(name, track, seconds, "sines", path, mirror=mirror, home=not film)
         if keep:
@@ -306,6 +306,7 @@ class Demo:
             c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
             c.trigger("sim/reset")
             c.trigger("motor/resume")
+            c.forget_motor()
             # The motor node starts from a fresh measured state.
             c.switch("sim/mirror", mirror)
             c.wait("the motor node", lambda: c.motor.state == c.motor.ACTIVE)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ab_ros.errors import AbRosError
+from ab_ros.errors import AbRosError, ConfigError
+from ab_ros.nodes.lifecycle import EXIT_BAD_CONFIGURATION
 
 _END_TIMEOUT = 12.0
+_PR_SET_PDEATHSIG = 1
 
 
 class NodeError(AbRosError):
@@ -47,20 +51,34 @@ class NodeProcesses:
         self._files.append(log)
         # A group of its own: Ctrl-C reaches the demo, which then ends the nodes in order.
         self._processes[node] = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_stop_with_parent(),
         )
 
     def check(self) -> None:
-        """Raise a NodeError with the last lines of its log if a node has ended."""
-        for node, process in self._processes.items():
-            code = process.poll()
-            if code is not None:
-                log = self._logs / f"{node}.log"
-                tail = log.read_text(errors="replace").strip().splitlines()[-6:]
-                said = "\n  ".join(tail) or "(it said nothing)"
-                raise NodeError(
-                    f"node {node} ended with exit code {code}; its log {log} ends with\n  {said}"
-                )
+        """Look whether a node has ended.
+
+        Raises
+        ------
+        ConfigError
+            if it refused its configuration, with what it said about it.
+        NodeError
+            otherwise, with the last lines of its log.
+        """
+        ended = {n: p.returncode for n, p in self._processes.items() if p.poll() is not None}
+        # A node that was killed or refused its configuration is the cause, not who then gave up.
+        for node, code in sorted(ended.items(), key=lambda item: item[1] in (0, 1)):
+            log = self._logs / f"{node}.log"
+            tail = log.read_text(errors="replace").strip().splitlines()[-6:]
+            if code == EXIT_BAD_CONFIGURATION and tail:
+                raise ConfigError(tail[-1])
+            how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+            said = "\n  ".join(tail) or "(it said nothing)"
+            raise NodeError(f"node {node} {how}; its log {log} ends with\n  {said}")
 
     def end(self) -> None:
         """End all nodes: SIGINT, so that each stops its part first; SIGKILL for those that hang."""
@@ -87,8 +105,24 @@ class NodeProcesses:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and not value:
-        return "''"
-    return str(value)
+    """Return a value as YAML, as the command line takes parameters; JSON is YAML."""
+    return json.dumps(value)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _stop_with_parent() -> Callable[[], None] | None:
+    """Return what makes a child stop (SIGINT, robot first) when this process is killed; Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+    return ask

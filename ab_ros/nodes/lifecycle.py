@@ -284,9 +284,11 @@ class AbNode(GatedNode, Generic[S]):
         return SUCCESS
 
     def _reconfigure(self, new: S, old: S) -> None:
-        self._guarded("reconfiguring", self.reconfigure, new, old)
+        # Before setup there is nothing to apply it to; setup will read it.
+        if self._configured:
+            self._guarded("reconfiguring", self.reconfigure, new, old)
 
     def _overall_health(self) -> Health:
         if self._twins:
             return Level.ERROR, "another node of this name is running"
-        return self.health()
+        return self.health() if self._configured else (Level.OK, "not configured")

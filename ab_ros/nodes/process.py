@@ -97,7 +97,7 @@ def run(*node_classes: type[AbNode[Any]], arguments: Sequence[str] | None = None
     signals = StopSignals()
     name = ", ".join(node_class.node_name for node_class in node_classes)
     try:
-        _check_domain()
+        check_domain()
         check_files(given)
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     except ConfigError as error:
@@ -160,7 +160,8 @@ def _end() -> None:
     os._exit(EXIT_FAILED)
 
 
-def _check_domain() -> None:
+def check_domain() -> None:
+    """Refuse a ROS_DOMAIN_ID that is no domain, by raising a ConfigError."""
     text = os.environ.get("ROS_DOMAIN_ID", "").strip()
     if text and not (text.isdecimal() and int(text) <= MAX_DOMAIN):
         # Left to the middleware, this ends the process without a word about the cause.
