@@ -14,6 +14,7 @@ import pytest
 @pytest.fixture
 def workspace(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, with an environment in which no ROS 2 and no Python is asked for."""
+    monkeypatch.syspath_prepend(str(root / "scripts"))
     spec = spec_from_file_location("ab_ros_workspace", root / "scripts" / "workspace.py")
     assert spec is not None
     assert spec.loader is not None
