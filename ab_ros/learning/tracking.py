@@ -24,7 +24,7 @@ _FULL = math.radians(10.0)
 def compute_reward(
     summary: Mapping[str, Any], *, stdp_layers: Sequence[str]
 ) -> tuple[float, dict[str, float]]:
-    """Reward each axis for the error that the cycle took away; the global reward for both axes."""
+    """Reward each axis for the error that the cycle took away; the global reward for their sum."""
     before, after = summary["target"]["before"], summary["target"]["after"]
     if before is None or after is None or not summary["executed"]:
         return NEUTRAL, dict.fromkeys(stdp_layers, NEUTRAL)
@@ -47,8 +47,7 @@ def compute_reward(
             by_layer[layer] = 0.5 + 0.5 * gain
         else:
             by_layer[layer] = NEUTRAL
-    overall = 0.5 + 0.5 * sum(gains) / len(gains) if gains else NEUTRAL
-    return overall, by_layer
+    return 0.5 + 0.5 * max(-1.0, min(1.0, sum(gains))), by_layer
 
 
 def compute_deviation(

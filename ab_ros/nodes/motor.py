@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
-import numpy as np
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from ab_ros.contract import Contract
-from ab_ros.errors import AbRosError, ConfigError, ContractError, ObservationError
+from ab_ros.errors import AbRosError, ConfigError, ContractError
 from ab_ros.motion.groups import Command
 from ab_ros.motion.limits import JointLimits, limits_from_urdf, resolve_limits
 from ab_ros.motion.safety import Code, State
-from ab_ros.motion.settings import MotorSettings, check_limits
+from ab_ros.motion.settings import MotorSettings, Quantity, check_limits
 from ab_ros.motion.stage import Answer, MotorStage
 from ab_ros.msg import ActuatorDeltas, BrainContract, CycleDone, MotorStatus, SpikeRaster
 from ab_ros.nodes import qos
-from ab_ros.nodes.command_outputs import CommandOutput, make_output
+from ab_ros.nodes.command_outputs import (
+    CommandOutput,
+    check_output,
+    finish_playing,
+    make_output,
+    playable,
+)
 from ab_ros.nodes.diagnostics import Health, Level
 from ab_ros.nodes.lifecycle import EXIT_BAD_CONFIGURATION, AbNode
 from ab_ros.nodes.messages import (
@@ -36,6 +43,16 @@ from ab_ros.values import Cycle
 
 _WATCH_PERIOD = 0.01
 _STATUS_PERIOD = 0.1
+_MOST_COMMANDS = 255  # that CycleDone can count
+_LONGEST_CYCLE = 60.0  # s; a cycle that says it is longer is nonsense
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """In lockstep: a cycle whose joint state has not come yet, and since when it waits (steady)."""
+
+    cycle: Cycle
+    since: float
 
 
 class MotorNode(AbNode[MotorSettings]):
@@ -44,18 +61,23 @@ class MotorNode(AbNode[MotorSettings]):
     node_name = "motor"
     settings_class = MotorSettings
     unique = True
+    _halted = False
+    """By ``~/halt``: kept here because it must outlast a stage, and come before there is one."""
+    _stage: MotorStage | None = None
+    _urdf: Mapping[str, JointLimits] = MappingProxyType({})
+    _set_up = False
 
     def setup(self) -> None:
         """Make outputs and inputs; the stage as soon as all limits are known."""
         s = self.settings
         self._lockstep = s.pacing == "lockstep"
-        self._stage: MotorStage | None = None
-        self._urdf: dict[str, JointLimits] = {}
         self._run: tuple[str, Contract] | None = None
         self._begun = False
-        self._waiting: Cycle | None = None
+        self._waiting: _Waiting | None = None
         self._measured_stamp = -math.inf
         self._transitions = -1
+        self._clock_jumps = 0
+        self._check_topics(s)
         self._outputs: dict[str, CommandOutput] = {
             name: make_output(self, name, group, self._lockstep) for name, group in s.groups.items()
         }
@@ -73,31 +95,46 @@ class MotorNode(AbNode[MotorSettings]):
         self.serve(Trigger, "~/resume", self._resume)
         self.every(_WATCH_PERIOD, self._watch_stage, steady=True)
         self.every(_STATUS_PERIOD, self._publish_status, steady=True, always=True)
-        self._make_stage(final=False)
+        self._set_up = True
+        self._make_stage({})
 
     def start(self) -> None:
         """Wait for a fresh measured state."""
+        for output in self._outputs.values():
+            output.discard()
         if self._stage is not None:
             self._stage.activate(self._now(), self.steady_now())
         self._publish_status()
 
     def stop(self) -> None:
-        """Stop the robot."""
+        """Stop the robot, and answer a cycle that still waits."""
         if self._stage is not None:
-            self._send(self._stage.deactivate(self._now(), self.steady_now()))
-            for output in self._outputs.values():
-                self._finish_playing(output)
-        self._waiting = None
+            try:
+                self._send(self._stage.deactivate(self._now(), self.steady_now()))
+            except Exception:
+                self._cut_short()
+                raise
+            finish_playing(self._outputs.values(), self.steady_now, self._failed_output)
+            self._refuse_waiting(Code.NOT_ACTIVE, "the motor node was deactivated")
         self._publish_status()
+
+    def teardown(self) -> None:
+        """Forget the stage and the robot."""
+        self._stage, self._urdf, self._set_up = None, {}, False
 
     def reconfigure(self, new: MotorSettings, old: MotorSettings) -> None:
         """Take live-tuned settings; they hold from the next cycle on."""
-        if self._stage is not None:
-            self._stage.reconfigure(new, resolve_limits(new.channels, new.limits, self._urdf))
+        if self._set_up:
+            self._make_stage(self._urdf)
 
     def check(self, settings: MotorSettings) -> None:
-        """Refuse limits that contradict each other."""
-        resolve_limits(settings.channels, settings.limits, getattr(self, "_urdf", {}))
+        """Refuse groups that their interface cannot command, and contradictory limits."""
+        for name, group in settings.groups.items():
+            check_output(name, group)
+        limits = resolve_limits(settings.channels, settings.limits, self._urdf)
+        if self._stage is not None:
+            # All limits were known: a change must not take one away.
+            check_limits(settings, limits)
 
     def health(self) -> Health:
         """Tell the stage's state."""
@@ -109,35 +146,69 @@ class MotorNode(AbNode[MotorSettings]):
 
     # The stage
 
-    def _make_stage(self, final: bool) -> None:
-        """Build the stage, or say what limits are still missing."""
-        settings = self.settings
-        limits = resolve_limits(settings.channels, settings.limits, self._urdf)
+    def _make_stage(self, urdf: Mapping[str, JointLimits]) -> None:
+        """Build the stage or change its limits; without a stage, say what limits are missing.
+
+        Raises
+        ------
+        ConfigError
+            if the stage cannot go on with these limits; it goes on with those that it had.
+        """
+        settings = playable(self.settings, self._lockstep)
+        limits = resolve_limits(settings.channels, settings.limits, urdf)
+        if self._stage is not None:
+            self._stage.reconfigure(settings, limits)
+            self._urdf = urdf
+            return
+        self._urdf = urdf
         try:
             check_limits(settings, limits)
         except ConfigError as error:
-            if final:
-                raise
             self._why_no_stage = str(error)
-            self.get_logger().info(f"waiting for robot_description, because {error}")
-            return
-        if self._stage is not None:
-            self._stage.reconfigure(settings, limits)
+            waits = "the robot_description lacks it, too" if urdf else "waits for robot_description"
+            self.get_logger().warning(f"no limits to move within, {waits}: {error}")
             return
         self._stage = MotorStage(settings, limits)
+        self._clock_jumps = 0
+        if self._halted:
+            self._stage.halt(self._now(), self.steady_now())
         self._begin_run()
         if self.active:
             self._stage.activate(self._now(), self.steady_now())
 
     def _missing(self) -> str:
-        return f"waits for robot_description: {self._why_no_stage}"
+        waits = "robot_description lacks a limit" if self._urdf else "waits for robot_description"
+        return f"{waits}: {self._why_no_stage}"
+
+    def _check_topics(self, settings: MotorSettings) -> None:
+        """Refuse a command topic that two groups share, or that this node hears itself on."""
+        owners = {
+            self.resolve_topic_name(topic): f"this node's own topic {topic!r}"
+            for topic in ("spikes", "contract", "joint_states", "robot_description", "cycle_done")
+        }
+        for name, group in settings.groups.items():
+            topic = self.resolve_topic_name(group.topic)
+            if topic in owners:
+                raise ConfigError(
+                    f"groups.{name}.topic: {group.topic!r} is {topic}, which is {owners[topic]}; a"
+                    f" group needs a command topic of its own"
+                )
+            owners[topic] = f"the topic of group {name!r}"
 
     def _description(self, message: String) -> None:
-        self._urdf = limits_from_urdf(message.data)
-        self._make_stage(final=True)
+        self._make_stage(limits_from_urdf(message.data))
 
     def _contract(self, message: BrainContract) -> None:
-        self._run = (message.run, read_brain_contract(message))
+        contract = read_brain_contract(message)
+        if self._run is not None and self._run[0] == message.run:
+            # Beginning the run anew would let its cycles be executed a second time.
+            if self._run[1].sha256 != contract.sha256:
+                raise ContractError(
+                    f"contract of run {message.run!r}: differs from the one that the run began"
+                    f" with; a new contract needs a new run"
+                )
+            return
+        self._run = (message.run, contract)
         self._begin_run()
 
     def _begin_run(self) -> None:
@@ -164,24 +235,21 @@ class MotorNode(AbNode[MotorSettings]):
 
     def _joint_state(self, message: JointState) -> None:
         stamp = seconds(message.header.stamp)
-        if self._lockstep:
-            self._measured_stamp = stamp
+        refused = ""
         if self._stage is not None:
-            velocity = np.asarray(message.velocity) if len(message.velocity) else None
-            position = np.asarray(message.position)
-            if position.size != len(message.name) or (
-                velocity is not None and velocity.size != position.size
-            ):
-                raise ObservationError(
-                    f"joint_states: {len(message.name)} names, {position.size} positions and"
-                    f" {len(message.velocity)} velocities; must be as many of each"
-                )
-            self._stage.measure(
-                message.name, position, velocity, stamp, self._now(), self.steady_now()
+            now = max(self.now(), stamp) if self._lockstep else self.now()
+            velocity = message.velocity if len(message.velocity) else None
+            refused = self._stage.measure(
+                message.name, message.position, velocity, stamp, now, self.steady_now()
             )
-        if self._waiting is not None and stamp >= self._waiting.observed - 1e-6:
-            cycle, self._waiting = self._waiting, None
-            self._answer(cycle)
+        if self._lockstep and not refused:
+            self._measured_stamp = stamp
+        waiting = self._waiting
+        if waiting is not None and stamp >= waiting.cycle.observed - 1e-6:
+            self._waiting = None
+            self._answer(waiting.cycle)
+        if refused:
+            self.report("joint_states", refused)
 
     def _spikes(self, message: SpikeRaster) -> None:
         try:
@@ -193,9 +261,8 @@ class MotorNode(AbNode[MotorSettings]):
             self._refuse(message, Code.NOT_ACTIVE, self._missing())
         elif self._lockstep and self._measured_stamp < cycle.observed - 1e-6:
             # Spikes and joint states come on two topics: the state that the brain saw comes first.
-            if self._waiting is not None:
-                self._answer(self._waiting)
-            self._waiting = cycle
+            self._refuse_waiting(Code.STALE_STATE, f"cycle {cycle.number} came before")
+            self._waiting = _Waiting(cycle, self.steady_now())
         else:
             self._answer(cycle)
 
@@ -208,58 +275,94 @@ class MotorNode(AbNode[MotorSettings]):
         self.figures.took("cycle", time.perf_counter() - begin)
         if answer.executed:
             self.figures.took("sensor to command", answer.latency)
-        self._publish_done(answer, cycle, sent)
+        self._publish_done(answer, cycle.timesteps * cycle.dt, sent)
         if answer.deltas is not None:
             self._deltas.publish(
                 actuator_deltas(answer.deltas, cycle.run, cycle.number, cycle.dt, cycle.stamp)
             )
+        self._tell_transitions()
+
+    def _refuse(self, message: SpikeRaster, code: Code, reason: str) -> None:
+        run, number = message.run, int(message.cycle)
+        answer = Answer(run, number, False, code, reason)
+        if self._stage is not None:
+            answer = self._stage.refuse(run, number, code, reason)
+        self._publish_done(answer, float(message.timesteps) * float(message.dt), 0)
+
+    def _refuse_waiting(self, code: Code, why: str) -> None:
+        if self._waiting is None or self._stage is None:
+            return
+        cycle, self._waiting = self._waiting.cycle, None
+        reason = f"{why}, and the joint state that the brain saw had not come"
+        answer = self._stage.refuse(cycle.run, cycle.number, code, reason)
+        self._publish_done(answer, cycle.timesteps * cycle.dt, 0)
+        self.report("spikes", f"cycle {cycle.number} refused: {reason}")
 
     def _watch_stage(self) -> None:
-        if self._stage is not None:
-            self._send(self._stage.watch(self._now(), self.steady_now()))
-            if self._stage.transitions != self._transitions:
-                self._transitions = self._stage.transitions
-                self._publish_status()
+        if self._stage is None:
+            return
+        steady = self.steady_now()
+        self._send(self._stage.watch(self._now(), steady))
+        # As long as a simulation may take on a busy machine, but less than a brain waits.
+        patience = max(self.settings.state_timeout, self.settings.steady_timeout)
+        if self._waiting is not None and steady - self._waiting.since > patience:
+            self._refuse_waiting(Code.STALE_STATE, f"{patience:g} s have passed")
+        self._tell_transitions()
+
+    def _tell_transitions(self) -> None:
+        if self._stage is not None and self._stage.transitions != self._transitions:
+            self._transitions = self._stage.transitions
+            self._publish_status()
 
     # Outputs
 
     def _send(self, commands: Iterable[Command]) -> int:
-        return sum(self._outputs[command.group].send(command) for command in commands)
+        """Send commands; return how many messages were published.
 
-    def _finish_playing(self, output: CommandOutput) -> None:
-        """Let a stop that is played point by point reach its end."""
-        deadline = self.steady_now() + 1.0
-        while output.playing and self.steady_now() < deadline:
-            output.play()
-            time.sleep(0.002)
+        A group that cannot be sent must not keep the others from being stopped.
+        """
+        if self._stage is not None and self._stage.clock_jumps != self._clock_jumps:
+            self._clock_jumps = self._stage.clock_jumps
+            # These points belong to the old time: a robot that was reset with its clock would be
+            # driven back to where it was.  Velocities ramp down by what is sent now.
+            for output in self._outputs.values():
+                if output.settings.quantity is Quantity.POSITION:
+                    output.discard()
+        sent = 0
+        for command in commands:
+            output = self._outputs[command.group]
+            try:
+                sent += output.send(command)
+            except Exception as error:
+                self._failed_output(output, error)
+        return sent
 
-    def _publish_done(self, answer: Answer, cycle: Cycle, sent: int) -> None:
+    def _cut_short(self) -> None:
+        """Stop without the stage, which has failed."""
+        for output in self._outputs.values():
+            try:
+                output.cut_short()
+            except Exception as error:
+                self._failed_output(output, error)
+
+    def _failed_output(self, output: CommandOutput, error: Exception) -> None:
+        self.fail(f"commanding group {output.name!r}", error)
+
+    def _publish_done(self, answer: Answer, duration: float, sent: int) -> None:
+        # Of another run, or answered before: no time of this run passes for it.
+        counts = answer.code is not Code.WRONG_RUN and 0.0 <= duration <= _LONGEST_CYCLE
         message = CycleDone(
             run=answer.run,
             cycle=answer.cycle,
             executed=answer.executed,
             code=int(answer.code),
             reason=answer.reason,
-            commands=sent,
-            duration=cycle.timesteps * cycle.dt,
+            commands=min(sent, _MOST_COMMANDS),
+            duration=duration if counts else 0.0,
             latency=answer.latency,
         )
         message.header.stamp = to_time(self._now())
         self._done.publish(message)
-
-    def _refuse(self, message: SpikeRaster, code: Code, reason: str) -> None:
-        duration = float(message.timesteps) * float(message.dt)
-        done = CycleDone(
-            run=message.run,
-            cycle=message.cycle,
-            executed=False,
-            code=int(code),
-            reason=reason,
-            duration=duration if math.isfinite(duration) else 0.0,
-            latency=math.nan,
-        )
-        done.header.stamp = to_time(self._now())
-        self._done.publish(done)
 
     def _publish_status(self) -> None:
         message = MotorStatus()
@@ -267,6 +370,7 @@ class MotorNode(AbNode[MotorSettings]):
         if self._stage is None:
             message.state, message.code = int(State.INACTIVE), int(Code.NOT_ACTIVE)
             message.message = self._missing()
+            message.sensor_to_command_p50 = message.sensor_to_command_p99 = math.nan
         else:
             status = self._stage.status()
             message.state, message.code = int(status.state), int(status.code)
@@ -286,6 +390,7 @@ class MotorNode(AbNode[MotorSettings]):
     # Services
 
     def _halt_service(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._halted = True
         if self._stage is not None:
             self._send(self._stage.halt(self._now(), self.steady_now(), "halted by ~/halt"))
         response.success, response.message = True, "the robot is halted until ~/resume"
@@ -293,10 +398,12 @@ class MotorNode(AbNode[MotorSettings]):
         return response
 
     def _resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        halted, self._halted = self._halted, False
         if self._stage is None:
-            response.message = self._missing()
+            response.success = halted
+            response.message = f"no longer halted; {self._missing()}" if halted else self._missing()
         elif self._stage.resume(self._now(), self.steady_now()):
-            response.success, response.message = True, "resumed from a fresh measured state"
+            response.success, response.message = True, f"resumed: {self._stage.message}"
         else:
             response.message = f"nothing to resume from: {self._stage.message}"
         self._publish_status()
