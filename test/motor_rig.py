@@ -140,23 +140,29 @@ class Rig:
         self,
         peer: Peer,
         process: NodeProcess,
-        node: str = "motor",
+        namespace: str = "",
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.peer, self.process = peer, process
         create = peer.node.create_publisher
-        self._contract = create(BrainContract, "contract", latched())
-        self._spikes = create(SpikeRaster, "spikes", qos.own(qos.LOCKSTEP))
-        self._states = create(JointState, "joint_states", qos.own(qos.LOCKSTEP))
-        self.done = Topic(peer, CycleDone, "cycle_done")
-        self.status = Topic(peer, MotorStatus, f"{node}/status")
-        self.arm = Trajectory(peer, "arm/cmd")
-        self.forward = Values(peer, Float64MultiArray, "forward/cmd", lambda m: m.data[0])
-        self.hand = Values(peer, Float64, "hand/cmd", lambda m: m.data)
-        self.state_command = Values(peer, JointState, "js/cmd", lambda m: m.position[0])
-        self.wheel = Values(peer, Float64MultiArray, "wheel/cmd", lambda m: m.data[0])
-        self.twist = Values(peer, Twist, "cmd_vel", lambda m: m.linear.x)
-        self.stamped = Values(peer, TwistStamped, "cmd_vel_stamped", lambda m: m.twist.angular.z)
+
+        def within(topic: str) -> str:
+            return f"{namespace}/{topic}"
+
+        self._contract = create(BrainContract, within("contract"), latched())
+        self._spikes = create(SpikeRaster, within("spikes"), qos.own(qos.LOCKSTEP))
+        self._states = create(JointState, within("joint_states"), qos.own(qos.LOCKSTEP))
+        self.done = Topic(peer, CycleDone, within("cycle_done"))
+        self.status = Topic(peer, MotorStatus, within("motor/status"))
+        self.arm = Trajectory(peer, within("arm/cmd"))
+        self.forward = Values(peer, Float64MultiArray, within("forward/cmd"), lambda m: m.data[0])
+        self.hand = Values(peer, Float64, within("hand/cmd"), lambda m: m.data)
+        self.state_command = Values(peer, JointState, within("js/cmd"), lambda m: m.position[0])
+        self.wheel = Values(peer, Float64MultiArray, within("wheel/cmd"), lambda m: m.data[0])
+        self.twist = Values(peer, Twist, within("cmd_vel"), lambda m: m.linear.x)
+        self.stamped = Values(
+            peer, TwistStamped, within("cmd_vel_stamped"), lambda m: m.twist.angular.z
+        )
         self.positions = (self.forward, self.hand, self.state_command)
         self.velocities = (self.wheel, self.twist, self.stamped)
         self.clock = clock or (lambda: peer.node.get_clock().now().nanoseconds * 1e-9)
@@ -181,7 +187,9 @@ class Rig:
         """Publish a cycle, the next one unless changed."""
         values = {"run": self.run, "number": self.number, "stamp": self.clock(), **changes}
         message = spikes(neuron=self.neuron, **values)
-        self.number = max(self.number, values["number"] + 1) if "run" not in changes else self.number
+        self.number = (
+            max(self.number, values["number"] + 1) if "run" not in changes else self.number
+        )
         self._spikes.publish(message)
         self.sent[message.run, message.cycle] = time.monotonic()
         return message.run, message.cycle
@@ -235,6 +243,19 @@ class Rig:
 
         return self.peer.until(found, f"state {state} and code {code}; {self.status.last}")
 
+    def ready(self) -> None:
+        """Wait until the motor node would execute a cycle."""
+
+        def is_ready() -> bool:
+            status = self.status.last
+            return self._alive() and (status.state, status.code) in (
+                (MotorStatus.ACTIVE, MotorStatus.OK),
+                (MotorStatus.ACTIVE, MotorStatus.DRIFT),
+                (MotorStatus.HOLDING, MotorStatus.STALE_SPIKES),
+            )
+
+        self.peer.until(is_ready, f"a motor node that is ready; {self.status.last}")
+
     def listen(self, duration: float) -> None:
         """Listen for a while: for what must not come."""
         until = time.monotonic() + duration
@@ -253,5 +274,8 @@ class Rig:
         return True
 
     def close(self) -> None:
+        self.beating = self.feeling = False
         self._beat.destroy()
         self._feel.destroy()
+        for publisher in (self._contract, self._spikes, self._states):
+            self.peer.node.destroy_publisher(publisher)

@@ -128,7 +128,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         ({"groups__arm__channels": []}, "list of names"),
         ({"groups__arm__channels": ["a", "a"]}, "must be different"),
         ({"groups__arm__period": -1.0}, "period"),
-        ({"state_timeout": 0.0}, "state_timeout"),
+        ({"state_timeout": -1.0}, "state_timeout"),
         ({"pacing": "fast"}, "one of: realtime, lockstep"),
     ],
 )

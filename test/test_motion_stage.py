@@ -39,9 +39,9 @@ ARM: dict[str, Any] = {
 }
 
 WHEELS: dict[str, Any] = {
-    "mapping": {"a": {"population": "A", "channel": "linear.x", "per_step_max": 0.001}},
-    "groups": {"base": {"channels": ["linear.x"], "topic": "cmd_vel", "interface": "twist"}},
-    "limits": {"linear.x": {"velocity": 0.5, "acceleration": 10.0}},
+    "mapping": {"a": {"population": "A", "channel": "linear_x", "per_step_max": 0.001}},
+    "groups": {"base": {"channels": ["linear_x"], "topic": "cmd_vel", "interface": "twist"}},
+    "limits": {"linear_x": {"velocity": 0.5, "acceleration": 10.0}},
 }
 
 CONTRACT = Contract.from_dict(
@@ -244,7 +244,7 @@ def test_wheels_get_the_mean_velocity_of_the_cycle_ramped() -> None:
     (command,) = answer.commands
     assert command.quantity is Quantity.VELOCITY
     assert command.values[:, 0] == pytest.approx(0.01 * np.arange(1, T + 1))
-    assert answer.limited == ("linear.x: velocity", "linear.x: acceleration")
+    assert answer.limited == ("linear_x: velocity", "linear_x: acceleration")
     for _ in range(3):
         rig.wait(CYCLE)
         answer = rig.execute(up=1)
@@ -617,7 +617,7 @@ def test_lockstep_does_not_depend_on_when_word_of_the_clock_arrives() -> None:
     limits = {**ARM["limits"], "a": {**ARM["limits"]["a"], "acceleration": 10.0}}
     ends = []
     for lag in (0.0, 0.015, CYCLE):
-        rig = ready(pacing="lockstep", limits=limits)
+        rig = ready(pacing="lockstep", limits=limits, state_timeout=0.2)
         first = rig.now
         for k in range(5):
             stamp = first + k * CYCLE

@@ -16,6 +16,7 @@ from ab_ros.values import ChannelDeltas, Cycle
 
 DT_RANGE = (1e-5, 1.0)
 _SMALLEST_TIMEOUT = 0.05  # s
+_FIRST_STATE_TIMEOUT = 0.2  # s
 
 Refusal = tuple[Code, str]
 
@@ -23,6 +24,15 @@ Refusal = tuple[Code, str]
 def spike_timeout(settings: MotorSettings, cycle_time: float) -> float:
     """Return the time without a fresh cycle after which the robot stops, s."""
     return settings.spike_timeout or max(2.0 * cycle_time, _SMALLEST_TIMEOUT)
+
+
+def state_timeout(settings: MotorSettings, cycle_time: float) -> float:
+    """Return the age of a joint state beyond which the robot stops, s.
+
+    Before the first cycle (``cycle_time`` 0) nothing moves: slow joint states may be waited for.
+    """
+    own = max(2.0 * cycle_time, _SMALLEST_TIMEOUT) if cycle_time else _FIRST_STATE_TIMEOUT
+    return settings.state_timeout or own
 
 
 class CycleGate:
@@ -52,15 +62,15 @@ class CycleGate:
             sizes = {port.id: port.n for port in self._contract.outputs}
             self._decoder = SpikeDecoder(mapping, sizes)
 
-    def identify(self, cycle: Cycle) -> Refusal | None:
+    def identify(self, run: str, cycle: int) -> Refusal | None:
         """Refuse a cycle of another run, or one already handled; else mark it as handled."""
-        if cycle.run != self._run:
+        if run != self._run:
             known = "no run has begun" if self._run is None else f"the run is {self._run!r}"
-            return Code.WRONG_RUN, f"cycle {cycle.number} of run {cycle.run!r}, but {known}"
-        if cycle.number <= self._last:
-            return Code.WRONG_RUN, f"cycle {cycle.number} comes after cycle {self._last}"
-        self.missed += cycle.number - self._last - 1 if self._last >= 0 else 0
-        self._last = cycle.number
+            return Code.WRONG_RUN, f"cycle {cycle} of run {run!r}, but {known}"
+        if cycle <= self._last:
+            return Code.WRONG_RUN, f"cycle {cycle} comes after cycle {self._last}"
+        self.missed += cycle - self._last - 1 if self._last >= 0 else 0
+        self._last = cycle
         return None
 
     def date(self, cycle: Cycle, now: float, settings: MotorSettings) -> Refusal | None:

@@ -17,6 +17,9 @@ _NAMED = 6  # joints by name in a message
 class MeasuredStates:
     """The latest position and velocity of each joint that the stage needs.
 
+    Attributes: ``problem``, why the last message was refused, empty if it was not; ``refused``, the
+    same of the last one that was refused since the last seed.
+
     Parameters
     ----------
     names : the joints, J; others in a message are left alone.
@@ -31,6 +34,7 @@ class MeasuredStates:
         self.steady_timeout = steady_timeout
         self.counters: Counter[str] = Counter()
         self.refused = ""
+        self.problem = ""
         self._index = {name: index for index, name in enumerate(self.names)}
         self.clear()
 
@@ -64,6 +68,7 @@ class MeasuredStates:
         NaN counts as not given.  A stamp of 0 means none: receipt counts.
         """
         problem, counter = self._problem(names, position, velocity, stamp, now)
+        self.problem = problem
         if problem:
             self.refused = problem
             self.counters[counter] += 1

@@ -116,7 +116,11 @@ class MotorSettings:
         live=True,
     )
     state_timeout: float = setting(
-        0.2, doc="the robot stops on joint states older than this", unit="s", gt=0.0, live=True
+        0.0,
+        doc="the robot stops on joint states older than this; 0 is max(2 cycles, 50 ms)",
+        unit="s",
+        ge=0.0,
+        live=True,
     )
     max_cycle_age: float = setting(
         0.0,

@@ -161,8 +161,8 @@ class MotorStage:
         stamp: float,
         now: float,
         steady: float,
-    ) -> None:
-        """Take a joint state, partial or whole, in any order.
+    ) -> str:
+        """Take a joint state, partial or whole, in any order; return why not, or an empty text.
 
         See :meth:`~ab_ros.motion.measured.MeasuredStates.take` for what is refused.  What follows
         from it for the robot is decided by the next :meth:`watch` or :meth:`execute`.
@@ -171,25 +171,25 @@ class MotorStage:
         before = self._measured.counters["states_non_finite"]
         taken = self._measured.take(names, position, velocity, stamp, self._supervisor.now, steady)
         if self._machine.state is State.INACTIVE:
-            return
+            return self._measured.problem
         if self._measured.counters["states_non_finite"] > before:
             self._supervisor.fault(Code.NON_FINITE, self._measured.refused)
         elif taken:
             self._supervisor.take(taken, steady)
+        return self._measured.problem
 
     def execute(self, cycle: Cycle, now: float, steady: float) -> Answer:
         """Answer a cycle: commands if all is well, else a refusal with its reason."""
         stops = self._supervisor.step(now, steady)
         now = self._supervisor.now
         deltas: ChannelDeltas | None = None
-        refusal = self._gate.identify(cycle) or self._not_ready()
+        refusal = self._gate.identify(cycle.run, cycle.number) or self._not_ready()
         refusal = refusal or self._gate.date(cycle, now, self.settings)
         if refusal is None:
             deltas, refusal = self._gate.decode(cycle)
         if refusal is not None or deltas is None:
             code, reason = refusal or (Code.BAD_FRAME, "the spikes could not be decoded")
-            self._refused += 1
-            self._counters[f"refused_{code.name.lower()}"] += 1
+            self._count(code)
             return Answer(cycle.run, cycle.number, False, code, reason, stops, deltas)
         code, reason = self._supervisor.begin_cycle(cycle.dt, cycle.timesteps * cycle.dt, steady)
         commands, self._limited = self._move(deltas, cycle, now)
@@ -200,6 +200,17 @@ class MotorStage:
         return Answer(
             cycle.run, cycle.number, True, code, reason, commands, deltas, self._limited, latency
         )
+
+    def refuse(self, run: str, cycle: int, code: Code, reason: str) -> Answer:
+        """Answer a cycle that cannot be read or executed; it then counts as handled."""
+        other = self._gate.identify(run, cycle)
+        code, reason = other or (code, reason)
+        self._count(code)
+        return Answer(run, cycle, False, code, reason)
+
+    def _count(self, code: Code) -> None:
+        self._refused += 1
+        self._counters[f"refused_{code.name.lower()}"] += 1
 
     def watch(self, now: float, steady: float) -> tuple[Command, ...]:
         """Supervise: call this at least every 20 ms; return what must be sent, mostly nothing."""
@@ -256,6 +267,11 @@ class MotorStage:
     def transitions(self) -> int:
         """How often state or code have changed: publish the status when it has risen."""
         return self._machine.transitions
+
+    @property
+    def clock_jumps(self) -> int:
+        """How often the robot's clock has jumped: what still plays then belongs to the old time."""
+        return self._supervisor.counters["clock_jumps"]
 
     def status(self) -> StageStatus:
         """Return a picture of the stage."""

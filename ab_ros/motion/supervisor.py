@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.motion.cycles import spike_timeout
+from ab_ros.motion.cycles import spike_timeout, state_timeout
 from ab_ros.motion.groups import Command, PositionGroup, VelocityGroup
 from ab_ros.motion.integrate import Floats
 from ab_ros.motion.limits import JointLimits
@@ -42,15 +42,17 @@ class Supervisor:
             for limit in group.limits
             if limit.measured and (isinstance(group, PositionGroup) or limit.bounded)
         ]
-        self.measured = MeasuredStates(needed, settings.state_timeout, settings.steady_timeout)
+        self.measured = MeasuredStates(
+            needed, state_timeout(settings, 0.0), settings.steady_timeout
+        )
         self.place = {name: index for index, name in enumerate(needed)}
         self._clocks = Clocks(settings.clock_leap)
+        self._cycle_time = 0.0
         self.configure(settings, limits)
         self._pending: tuple[Code, str] | None = None
         self._error_since: dict[int, float] = {}
         self._before_jump = 0.0
         self._dt = 1e-3
-        self._cycle_time = 0.0
         self._cycle_now = self._cycle_steady = -math.inf
 
     def configure(self, settings: MotorSettings, limits: Mapping[str, JointLimits]) -> None:
@@ -59,10 +61,7 @@ class Supervisor:
         self.lockstep = settings.pacing == "lockstep"
         # In lockstep the robot's clock runs as fast as it can, and the robot stands when it stands.
         self._clocks.leap = math.inf if self.lockstep else settings.clock_leap
-        self.measured.timeout = settings.state_timeout
-        self.measured.steady_timeout = (
-            math.inf if self.lockstep else max(settings.steady_timeout, settings.state_timeout)
-        )
+        self._set_timeouts()
         joints = [limits[name] for name in self.measured.names]
         self._lower = np.array([joint.lower for joint in joints])
         self._upper = np.array([joint.upper for joint in joints])
@@ -79,6 +78,13 @@ class Supervisor:
                     self.fault(
                         Code.LIMIT_FAULT, f"limits of {name!r} were narrowed past its command"
                     )
+
+    def _set_timeouts(self) -> None:
+        oldest = state_timeout(self.settings, self._cycle_time)
+        self.measured.timeout = oldest
+        self.measured.steady_timeout = (
+            math.inf if self.lockstep else max(self.settings.steady_timeout, oldest)
+        )
 
     # ------------------------------------------------------------------------------- events
 
@@ -140,7 +146,7 @@ class Supervisor:
         if self.engaged:
             missing = self.measured.missing(self.now, steady)
             if missing:
-                message = f"no fresh joint state of {missing} for {self.settings.state_timeout:g} s"
+                message = f"no fresh joint state of {missing} for {self.measured.timeout:g} s"
                 commands += self.stop(Code.STALE_STATE, message + self._why_refused(), steady)
         if self.machine.state is State.ACTIVE:
             commands += self._check_spikes(steady)
@@ -254,7 +260,9 @@ class Supervisor:
     def begin_cycle(self, dt: float, duration: float, steady: float) -> tuple[Code, str]:
         """Become active for an accepted cycle, seeding anew where that is due."""
         starved = self.now - self._cycle_now > spike_timeout(self.settings, self._cycle_time)
-        self._dt, self._cycle_time = dt, duration
+        if (dt, duration) != (self._dt, self._cycle_time):
+            self._dt, self._cycle_time = dt, duration
+            self._set_timeouts()
         self._cycle_now, self._cycle_steady = self.now, steady
         if not any(group.published for group in self.groups):
             # Nothing was commanded since the seed: the robot may have been moved by hand.
