@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_each_step_rewards_the_cycle_that_it_has_just_executed(config: Path) -> 
     world.brain.reward = noted  # type: ignore[method-assign]
     steps = [world.loop.step() for _ in range(5)]
     assert credited == [step.cycle.number for step in steps] == [0, 1, 2, 3, 4]
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert before.after is after.before
     for step in steps:
         assert step.answer.executed and step.answer.cycle == step.cycle.number

@@ -139,6 +139,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._refusals = 0
         self._learn = s.learning
         self._cycles = 0
+        self._last_handled = -1  # the last cycle whose events need not be awaited any more
         self._reset_rates()
 
     def start(self) -> None:
@@ -489,7 +490,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._cycles_timed = 0
         self._observed = (-1, -math.inf)
         self._silent: list[str] = []
-        self._last_handled: int = -1
+        self._last_handled = -1
 
     def _tell(self, code: int, sentence: str, last: bool = False) -> None:
         """Set the status from the worker's thread; while the node stops only as a ``last`` word."""

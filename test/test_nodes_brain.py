@@ -1,0 +1,437 @@
+"""The brain node in a process of its own; the test plays sensors, motor node and critic."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ros_process import NodeProcess, Peer
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("ab_ros.msg", reason="needs the built messages")
+
+from lifecycle_msgs.msg import Transition
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
+
+from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
+from ab_ros.nodes import qos
+from ab_ros.nodes.messages import read_brain_contract, read_spike_raster, to_time
+from ab_ros.nodes.robot_messages import image, joint_state
+
+pytestmark = pytest.mark.ros
+
+YAML = """
+/**:
+  ros__parameters:
+    pacing: lockstep
+    save_file: ""
+    architecture:
+      gamma: 20
+      feedback_timesteps: 20
+      inputs:
+        camera: {kind: Image, topic: camera, encoder: saliency, options: {width: 8, height: 6}}
+        joints:
+          kind: Proprioception
+          topic: joint_states
+          encoder: joint_population
+          options: {joints: [yaw], lower: -1.0, upper: 1.0, cells: 4}
+      populations:
+        pan: {neuron: FS, size: 8, noise: 6.0, parts: 2, output: true}
+      projections:
+        camera_pan:
+          {source: camera, target: pan, synapse: reward_plastic, layer: pan, weight: 2.0,
+           options: {lr: 0.1, w_min: 0.0, w_max: 5.0}}
+        lesson: {source: fb, target: pan, weight: 5.0}
+      feedback:
+        fb: {size: 4, output: pan}
+"""
+PERIOD = 0.02
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    peer = Peer("brain_test")
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("brain") / "brain.yaml"
+    path.write_text(YAML)
+    return path
+
+
+class World:
+    """Sensors, motor node and critic of one brain, in a namespace of its own."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.space = f"/brain_{next(_names)}"
+        self.name = f"{self.space}/brain"
+        make, topic = peer.node.create_publisher, self.space + "/{}"
+        self._camera = make(Image, topic.format("camera"), qos.COMMAND)
+        self._joints = make(JointState, topic.format("joint_states"), qos.COMMAND)
+        self._done = make(CycleDone, topic.format("cycle_done"), qos.REWARD)
+        self._reward = make(Reward, topic.format("reward"), qos.REWARD)
+        self._deviation = make(Deviation, topic.format("deviation"), qos.REWARD)
+        self._publishers = [
+            self._camera,
+            self._joints,
+            self._done,
+            self._reward,
+            self._deviation,
+        ]
+        self.spikes: list[SpikeRaster] = []
+        self.answers: list[CycleDone] = []
+        self.contracts: list[BrainContract] = []
+        self.status = BrainStatus()
+        self.said: list[tuple[int, str]] = []
+        listen = peer.node.create_subscription
+        self._subscriptions = [
+            listen(SpikeRaster, topic.format("spikes"), self.spikes.append, qos.LOCKSTEP),
+            # A brain that waits for rewards waits for a motor node and a critic to listen.
+            listen(SpikeRaster, topic.format("spikes"), lambda _: None, qos.LOCKSTEP),
+            listen(CycleDone, topic.format("cycle_done"), self.answers.append, qos.LOCKSTEP),
+            listen(BrainContract, topic.format("contract"), self.contracts.append, qos.LATCHED),
+            listen(BrainStatus, topic.format("brain/status"), self._status, qos.STATUS),
+        ]
+
+    def _status(self, message: BrainStatus) -> None:
+        self.status = message
+        self.said.append((message.code, message.message))
+
+    def brain(self, yaml: Path, *assignments: str) -> NodeProcess:
+        parameters = [part for text in assignments for part in ("-p", text)]
+        arguments = ["--ros-args", "-r", f"__ns:={self.space}", "--params-file", str(yaml)]
+        return NodeProcess(Path("-m"), "ab_ros.nodes.brain", *arguments, *parameters)
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        try:
+            self.peer.until(condition, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the brain says {self.said[-3:]}") from None
+
+    def until_heard(self) -> None:
+        self.until(
+            lambda: all(publisher.get_subscription_count() for publisher in self._publishers),
+            "the brain's subscriptions",
+        )
+
+    def look(self, stamp: float, *, camera: Any = None, yaw: float = 0.1) -> None:
+        if camera is None:
+            pixels = np.full((24, 32, 3), 90, np.uint8)
+            pixels[8:16, 4:12] = (220, 20, 20)
+            camera = image(pixels, stamp)
+        self._camera.publish(camera)
+        self._joints.publish(joint_state(["yaw"], [yaw], stamp))
+
+    def done(self, cycle: int, run: str | None = None, executed: bool = True) -> None:
+        run = self.contracts[-1].run if run is None else run
+        self._done.publish(CycleDone(run=run, cycle=cycle, executed=executed, duration=PERIOD))
+
+    def reward(self, cycle: int, value: float, run: str | None = None, deviations: int = 0) -> None:
+        run = self.contracts[-1].run if run is None else run
+        message = Reward(run=run, cycle=cycle, global_reward=value, deviations=deviations)
+        self._reward.publish(message)
+
+    def deviation(self, cycle: int, values: list[float], feedback: str = "fb") -> None:
+        run = self.contracts[-1].run
+        self._deviation.publish(
+            Deviation(run=run, cycle=cycle, feedback=feedback, deviation=values)
+        )
+
+    def until_cycles(self, count: int) -> None:
+        self.until(lambda: len(self.spikes) >= count, f"{count} cycles")
+        assert len(self.spikes) == count
+
+    def until_count(self, **counts: int) -> None:
+        wanted = {name.replace("_", " "): count for name, count in counts.items()}
+
+        def told() -> bool:
+            counters = dict(zip(self.status.counter, self.status.count, strict=True))
+            counters = {name.replace("_", " "): count for name, count in counters.items()}
+            return all(counters.get(name, 0) == count for name, count in wanted.items())
+
+        self.until(told, f"counters {wanted}")
+
+    def until_state(self, code: int, says: str = "") -> None:
+        def told() -> bool:
+            return self.status.code == code and says in self.status.message
+
+        self.until(told, f"status {code} {says!r}")
+
+    def call(self, service: str) -> Any:
+        return self.peer.call(Trigger, f"{self.name}/{service}", Trigger.Request())
+
+    def set(self, **values: Any) -> None:
+        result = self.peer.set_parameters(self.name, **values)
+        assert result.successful, result.reason
+
+    def close(self) -> None:
+        for publisher in self._publishers:
+            self.peer.node.destroy_publisher(publisher)
+        for subscription in self._subscriptions:
+            self.peer.node.destroy_subscription(subscription)
+
+
+@pytest.fixture
+def world(peer: Peer) -> Iterator[World]:
+    world = World(peer)
+    yield world
+    world.close()
+
+
+def test_in_lockstep_a_cycle_waits_for_sensors_answer_and_reward(world: World, yaml: Path) -> None:
+    with world.brain(yaml, "wait_for_reward:=true", "answer_timeout:=60.0"):
+        world.until(lambda: world.contracts, "the contract")
+        contract = read_brain_contract(world.contracts[0])  # checks the digest
+        assert [(port.id, port.n) for port in contract.outputs] == [("pan", 8)]
+        run = world.contracts[0].run
+        world.until_heard()
+        world.until_state(BrainStatus.WAITING, "waits for a new sample of camera, joints")
+        world.look(1.0)
+        world.until_cycles(1)
+        cycle = read_spike_raster(world.spikes[0], contract)
+        assert (cycle.run, cycle.number, cycle.timesteps) == (run, 0, 20)
+        assert cycle.observed == cycle.stamp == pytest.approx(1.0)
+
+        # Of another run, repeated, unusable: all refused and counted, and none moves the loop on.
+        world.look(1.02)
+        world.done(0, run="another")
+        world.done(7)
+        world.reward(0, 0.5, run="another")
+        world.reward(9, 0.5)
+        world.deviation(0, [0.5] * 19)
+        world.deviation(0, [0.5] * 20, feedback="nobody")
+        world.deviation(0, [math.nan] * 20)
+        world.until_count(
+            cycle_done_of_another_run=1,
+            cycle_done_of_a_cycle_to_come=1,
+            reward_of_another_run=1,
+            reward_of_a_cycle_to_come=1,
+            deviation_refused=3,
+        )
+        assert len(world.spikes) == 1
+
+        # The reward may come first; the cycle waits for all that it announces.
+        world.reward(0, 0.8, deviations=4)
+        world.done(0)
+        world.done(0)
+        world.until_count(cycle_done_repeated=1)
+        assert len(world.spikes) == 1
+        world.deviation(0, [1.0] * 20)
+        world.until_cycles(2)
+        # Sensors that it has seen already are not new.
+        world.done(1)
+        world.reward(1, math.nan)
+        world.look(1.02)
+        world.until_count(reward_refused=1)
+        world.until_state(BrainStatus.WAITING, "waits for a new sample")
+        assert len(world.spikes) == 2
+        world.reward(1, 1.5)
+        world.reward(1, 0.7)
+        world.reward(0, 0.7)
+        world.until_count(reward_refused=2, reward_repeated=3)
+        # A refused reward is a reward that has come.
+        world.look(1.04)
+        world.until_cycles(3)
+
+
+def test_it_learns_from_rewards_alone_and_goes_on_from_a_saved_brain(
+    world: World, yaml: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "brain.db"
+    with world.brain(yaml, f"save_file:={file}", "autosave:=0.0") as node:
+        world.until(lambda: world.contracts, "the contract")
+        world.until_heard()
+        for cycle in range(5):
+            world.look(1.0 + 0.02 * cycle)
+            world.until_cycles(cycle + 1)
+            world.reward(cycle, 1.0)
+            world.done(cycle)
+        assert not file.exists()
+        node.signal(signal.SIGTERM)
+        assert node.end() == 0
+        assert file.exists()
+        world.until_state(BrainStatus.INACTIVE)
+
+    before, written = file.read_bytes(), file.stat().st_mtime_ns
+    other = World(world.peer)
+    with other.brain(yaml, f"file:={file}", f"save_file:={file}", "learning:=false") as node:
+        other.until(lambda: other.contracts, "the contract")
+        assert other.contracts[0].run != world.contracts[0].run
+        assert other.contracts[0].sha256 == world.contracts[0].sha256
+        other.until_heard()
+        other.look(2.0)
+        other.until_cycles(1)
+        node.signal(signal.SIGINT)
+        assert node.end() == 0
+        assert any("goes on from" in line for line in node.errors + node.lines)
+    other.close()
+    # Nothing was learned, so nothing was written.
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, written)
+
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(YAML.replace("size: 8", "size: 10"))
+    for bad, says in ((changed, "wired differently"), (yaml, "is not that of the brain")):
+        with world.brain(bad, f"file:={file}", "dt:=0.002" if bad is yaml else "seed:=2") as node:
+            node.wait_for(says)
+            assert node.end() == 2
+
+
+def test_without_a_motor_node_it_says_so_and_goes_on(world: World, yaml: Path) -> None:
+    with world.brain(yaml, "answer_timeout:=0.3"):
+        world.until(lambda: world.contracts, "the contract")
+        world.until_heard()
+        for cycle in range(3):
+            world.look(1.0 + cycle)
+            world.until_cycles(cycle + 1)
+        world.until(lambda: len(world.answers) >= 2, "answers of the brain's own")
+        answer = world.answers[0]
+        assert (answer.run, answer.cycle, answer.executed) == (world.contracts[0].run, 0, False)
+        assert answer.duration == pytest.approx(PERIOD) and "did not answer" in answer.reason
+        assert any("goes on without an answer" in sentence for _, sentence in world.said)
+        # An answer that comes late is not an error, and the next one counts as ever.
+        world.done(1)
+        world.set(answer_timeout=60.0)
+        world.look(5.0)
+        world.until_cycles(4)
+        world.done(3)
+        world.look(6.0)
+        world.until_cycles(5)
+
+
+def test_in_real_time_services_steer_it_and_bad_samples_do_not_stop_it(
+    world: World, yaml: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "brain.db"
+    peer = world.peer
+
+    def now() -> float:
+        return peer.node.get_clock().now().nanoseconds * 1e-9
+
+    with world.brain(yaml, "pacing:=realtime", "stop_at_cycle:=5") as node:
+        world.until(lambda: world.contracts, "the contract")
+        world.until_heard()
+        world.look(now())
+        world.until_state(BrainStatus.PAUSED, "paused before cycle 5")
+        assert world.status.cycle == len(world.spikes) == 5
+        stamps = [message.header.stamp for message in world.spikes]
+        times = np.array([stamp.sec + 1e-9 * stamp.nanosec for stamp in stamps])
+        assert times[-1] - times[0] >= 3 * PERIOD
+        refused = world.call("resume")
+        assert not refused.success and "stop_at_cycle is 5" in refused.message
+
+        refused = world.call("save")
+        assert not refused.success and "save_file is empty" in refused.message
+        wrong = peer.set_parameters(world.name, save_file=str(tmp_path / "nowhere" / "brain.db"))
+        assert not wrong.successful and "save_file" in wrong.reason
+        world.set(save_file=str(file))
+        assert world.call("save").success and file.exists()
+
+        assert world.call("pause").success
+        world.set(stop_at_cycle=0)
+        world.until_state(BrainStatus.PAUSED, "by ~/pause")
+        assert world.call("resume").success
+
+        # A wrong size, a wrong encoding, no number: refused and counted, and the cycles go on.
+        torn = image(np.zeros((24, 32, 3), np.uint8), now())
+        torn.height = 25
+        world.look(now(), camera=torn, yaw=math.nan)
+        # One after the other: in real time only the newest sample is kept.
+        world.until_count(camera_refused=1, **{"joint_states refused": 1})
+        unknown = image(np.zeros((24, 32, 3), np.uint8), now())
+        unknown.encoding = "yuv422"
+        world.look(now(), camera=unknown)
+        world.until_count(camera_refused=2)
+        small = image(np.zeros((2, 2, 3), np.uint8), now())
+        world.look(now(), camera=small)
+        world.until(lambda: "observation refused" in world.status.counter, "a refusal")
+        seen = len(world.spikes)
+        world.until(lambda: len(world.spikes) > seen + 5, "cycles after bad samples")
+
+        # Sensors that fell silent are told.
+        world.until(lambda: "no fresh sample of camera" in world.status.message, "silence")
+
+        def learning(on: bool) -> None:
+            answer = peer.call(SetBool, f"{world.name}/set_learning", SetBool.Request(data=on))
+            assert answer.success
+            world.until(lambda: world.status.learning is on, f"learning {on}")
+
+        learning(False)
+        learning(True)
+        world.set(learning=False)
+        world.until(lambda: not world.status.learning, "learning off by parameter")
+        learning(True)
+
+        written = file.stat().st_mtime_ns
+        world.set(autosave=0.05)
+        world.until(lambda: file.stat().st_mtime_ns != written, "an autosave")
+        # A disk that cannot be written to is told, and does not stop the robot.
+        world.set(save_file=str(tmp_path / "gone.db"), autosave=0.0)
+        node.signal(signal.SIGINT)
+        assert node.end() == 0
+    assert (tmp_path / "gone.db").exists()
+
+
+def test_the_life_cycle_can_be_driven_again_and_again(world: World, yaml: Path) -> None:
+    peer, name = world.peer, world.name
+    with world.brain(yaml, "autostart:=false"):
+        assert peer.state(name) == "unconfigured"
+        world.set(stop_at_cycle=2)  # nothing to apply it to yet
+        assert peer.transition(name, Transition.TRANSITION_CONFIGURE)
+        stamp = 1.0
+        for again in (True, True, False):
+            world.spikes.clear()
+            runs = len(world.contracts)
+            assert peer.transition(name, Transition.TRANSITION_ACTIVATE)
+            world.until(lambda runs=runs: len(world.contracts) > runs, "a contract")
+            world.until_heard()
+            # Samples from before do not count.
+            assert world.spikes == []
+            for cycle in range(2):
+                stamp += 1.0
+                world.look(stamp)
+                world.until_cycles(cycle + 1)
+                world.done(cycle)
+            world.until_state(BrainStatus.PAUSED, "paused before cycle 2")
+            stamp += 1.0
+            world.look(stamp)
+            assert peer.transition(name, Transition.TRANSITION_DEACTIVATE)
+            world.until_state(BrainStatus.INACTIVE)
+            if not again:
+                break
+            assert peer.transition(name, Transition.TRANSITION_CLEANUP)
+            assert peer.transition(name, Transition.TRANSITION_CONFIGURE)
+        assert len({contract.run for contract in world.contracts}) == 3
+        assert peer.transition(name, Transition.TRANSITION_ACTIVATE)
+        world.until_state(BrainStatus.WAITING)
+        assert world.status.cycle == 0
+
+
+def test_a_clock_that_goes_back_does_not_stop_the_loop(world: World, yaml: Path) -> None:
+    clock = world.peer.node.create_publisher(Clock, "/clock", qos.COMMAND)
+    with world.brain(yaml, "use_sim_time:=true"):
+        world.until(lambda: world.contracts, "the contract")
+        world.until_heard()
+        world.peer.until(clock.get_subscription_count, "the clock's subscription")
+        clock.publish(Clock(clock=to_time(100.0)))
+        world.look(100.0)
+        world.until_cycles(1)
+        world.done(0)
+        clock.publish(Clock(clock=to_time(3.0)))
+        world.until_count(clock_went_back=1)
+        world.look(3.0)
+        world.until_cycles(2)
+        assert world.spikes[1].observed == to_time(3.0)
+    world.peer.node.destroy_publisher(clock)
