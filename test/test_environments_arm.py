@@ -38,7 +38,8 @@ def world(shared: ArmWorld) -> ArmWorld:
 
 
 def backends() -> list[str]:
-    return ["rays", *(name for name in ("egl", "osmesa") if not rendering.probe(name))]
+    """Return the back ends that one process can use: rays, and the OpenGL that auto takes."""
+    return ["rays", *(name for name in [choose_backend()] if name != "rays")]
 
 
 def redness(image: np.ndarray) -> np.ndarray:
@@ -229,6 +230,35 @@ def test_back_ends_draw_the_same_picture() -> None:
             images.append(arm.render().astype(float))
     for image in images[1:]:
         assert np.abs(image - images[0]).mean() < 12
+
+
+@pytest.mark.parametrize("backend", ["egl", "osmesa"])
+def test_each_opengl_draws_in_a_process_of_its_own(backend: str, world: ArmWorld) -> None:
+    if rendering.probe(backend):
+        pytest.skip(f"{backend} does not work here: {rendering.probe(backend)}")
+    script = (
+        "import sys; from ab_ros.environments.arm import ArmSettings, ArmWorld\n"
+        f"arm = ArmWorld(ArmSettings(renderer={backend!r}), seed=1)\n"
+        "sys.stdout.buffer.write(arm.render().tobytes())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYOPENGL_PLATFORM"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, check=True
+    )
+    # The library itself may say something first.
+    picture = np.frombuffer(done.stdout[-230400:], np.uint8).reshape(240, 320, 3)
+    with ArmWorld(ArmSettings(renderer="rays"), seed=1) as arm:
+        assert np.abs(picture.astype(float) - arm.render()).mean() < 12
+
+
+def test_a_second_opengl_in_one_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "_in_use", {"gl": "osmesa"})
+    with (
+        ArmWorld(ArmSettings(renderer="rays"), seed=1) as arm,
+        pytest.raises(WorldError, match="draws with osmesa already"),
+    ):
+        rendering.make_renderer(arm.model, "egl")
 
 
 def test_mirroring_turns_the_image_and_not_the_world(world: ArmWorld) -> None:

@@ -61,6 +61,7 @@ sys.stdout.write("drawn" if pixels.any() else "empty")
 _PROBE_TIMEOUT = 60.0  # s; a cold import from a slow disk takes long
 
 _probed: dict[str, str] = {}
+_in_use: dict[str, str] = {}
 _probe_lock = threading.Lock()
 
 
@@ -180,6 +181,17 @@ def make_renderer(model: Any, backend: str, *, ray_step: int = 2) -> Renderer:
     return GlRenderer(model, backend)
 
 
+def _claim(backend: str) -> None:
+    """Take the process's OpenGL for a back end: PyOpenGL binds to one of them, once."""
+    with _probe_lock:
+        taken = _in_use.setdefault("gl", backend)
+    if taken != backend:
+        raise WorldError(
+            f"renderer: this process draws with {taken} already, and OpenGL allows no second back"
+            f" end beside it; use {taken} here, {backend} in a process of its own, or rays"
+        )
+
+
 class GlRenderer:
     """Draws with OpenGL into an off-screen buffer.
 
@@ -191,6 +203,7 @@ class GlRenderer:
         self._model = model
         self._thread = threading.get_ident()
         size = model.vis.global_
+        _claim(backend)
         try:
             platform = importlib.import_module(f"mujoco.{backend}")
             self._gl: Any = platform.GLContext(int(size.offwidth), int(size.offheight))

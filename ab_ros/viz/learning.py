@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.errors import ConfigError
@@ -23,6 +24,10 @@ from ab_ros.viz.style import (
 )
 
 _WASH = {True: "#eaf4fb", False: "#f5f6f8"}
+
+
+_HALO = [withStroke(linewidth=3.5, foreground="white", alpha=0.85)]
+"""Keeps words readable across a curve."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ def learning_curve(
             va="bottom",
             fontsize=9.5,
             color=MUTED,
+            zorder=6,
+            path_effects=_HALO,
         )
         for name, (other_time, other_error) in (control_curves or {}).items():
             other_when = np.asarray(other_time, np.float64)
@@ -204,6 +211,7 @@ def _draw_probe(
         color=colour,
         linespacing=1.15,
         zorder=6,
+        path_effects=_HALO,
     )
 
 
