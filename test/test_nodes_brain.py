@@ -16,12 +16,12 @@ from ros_process import NodeProcess, Peer
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
+from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
 from lifecycle_msgs.msg import Transition
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
-from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import read_brain_contract, read_spike_raster, to_time
 from ab_ros.nodes.robot_messages import image, joint_state
