@@ -352,9 +352,53 @@ def rules(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
 
 
 def describe(cls: type) -> str:
-    """Return a table of all settings of a configuration class, as Markdown."""
-    rows = ["| setting | type | allowed | meaning |", "|---|---|---|---|"]
+    """Return a table of all settings of a configuration class, as Markdown.
+
+    Its columns are name, type, default, what is allowed, and meaning; ``live`` ones may be changed
+    while a node runs.
+    """
+    rows = ["| setting | type | default | allowed | meaning |", "|---|---|---|---|---|"]
     for name, hint, rule in rules(cls):
-        kind = getattr(hint, "__name__", str(hint))
-        rows.append(f"| `{name}` | {kind} | {rule.allowed()} | {rule.doc} |")
+        default = _default(cls, name.split("."))
+        shown = "required" if default is REQUIRED else _shown(default)
+        kind, allowed = _kind(hint), rule.allowed()
+        if rule.one_of is None and not {"number", "integer"} & set(kind.split()):
+            allowed = ""
+        live = " (live)" if rule.live else ""
+        rows.append(f"| `{name}` | {kind} | {shown} | {allowed} | {rule.doc}{live} |")
     return "\n".join(rows)
+
+
+_KINDS = {bool: "true/false", int: "integer", float: "number", str: "text", Path: "path"}
+
+
+def _kind(hint: Any) -> str:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return f"list of {_kind(arguments[0])}"
+    if len(arguments) == 2:
+        return "mapping"
+    return _KINDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "unset"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return "[" + ", ".join(map(_shown, default)) + "]"
+    return "{}" if default == {} else str(getattr(default, "value", default)) or '""'
+
+
+def _default(cls: Any, path: list[str]) -> Any:
+    """Return the default of a setting, ``*`` standing for any entry; REQUIRED if it has none."""
+    item = next(f for f in dataclasses.fields(cls) if f.name == path[0])
+    hint = typing.get_type_hints(cls)[path[0]]
+    if len(path) > 1:
+        inner = [a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)]
+        below = path[2:] if path[1] == "*" else path[1:]
+        return _default(inner[0] if inner else hint, below)
+    if item.default_factory is not REQUIRED:
+        return item.default_factory()
+    return item.default

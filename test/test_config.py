@@ -117,4 +117,8 @@ def test_flat_names_and_nested_mappings_are_inverse() -> None:
 def test_every_setting_is_described() -> None:
     names = [name for name, _, _ in rules(Robot)]
     assert "limits.*.lower" in names
-    assert "| `gain` | float | > 0 and <= 10 | Gain. |" in describe(Robot)
+    table = describe(Robot)
+    assert "| `gain` | number | 1.0 | > 0 and <= 10 | Gain. (live) |" in table
+    assert "| `name` | text | required |  | Name. |" in table
+    assert "| `limits.*.upper` | number | 1.0 | <= 3 rad | Upper end. |" in table
+    assert "| `joints` | list of text | [] |  | Joints. |" in table

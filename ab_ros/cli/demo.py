@@ -215,7 +215,7 @@ class _LiveLine:
         if self._terminal:
             end = "\n" if self._phase and p.phase != self._phase else ""
             print(f"{end}\r{text}", end="", flush=True)
-        elif p.phase != self._phase or time.monotonic() - self._shown > 10.0:
+        elif share == 1.0 or time.monotonic() - self._shown > 10.0:
             print(text, flush=True)
             self._shown = time.monotonic()
         self._phase = p.phase

@@ -10,13 +10,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.config import load_yaml, node_parameters
 from ab_ros.errors import ConfigError
@@ -350,6 +350,7 @@ class Demo:
         inside = [(t, a) for t, a in c.errors if begin + tolerance < t <= end + tolerance]
         times, angles = np.array(inside).T
         self.result.phases.append(PhaseRecord(name, track, learning, begin, end, times, angles))
+        self._say(name, math.degrees(_rms(angles)), end - begin, end - begin)
         if grips:
             self._grip[name] = float(np.mean(grips))
         del c.errors[:-1]
@@ -400,7 +401,7 @@ class Demo:
         write_bytes(o.out / "report.json", (text + "\n").encode())
 
 
-def _rms(values: Sequence[float]) -> float:
+def _rms(values: ArrayLike) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
