@@ -54,7 +54,11 @@ def add_parser(commands: Any) -> None:
         "--learn", type=_duration, default=60.0, metavar="S", help="robot time of a learning phase"
     )
     parser.add_argument(
-        "--probe", type=_duration, default=10.0, metavar="S", help="robot time of a frozen probe"
+        "--probe",
+        type=_duration,
+        default=10.0,
+        metavar="S",
+        help="robot time of a frozen probe, and of the last phase, in real time",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
     parser.add_argument("--config", type=Path, help="parameter file (default: config/demo.yaml)")
@@ -84,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         feedback=options.feedback,
         learn_seconds=options.learn,
         probe_seconds=options.probe,
+        realtime_seconds=options.probe,
     )
     line = _LiveLine()
     # Unlike Ctrl-C these would end this process at once, and leave the nodes to themselves.
