@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ab_ros.msg import BrainContract, CycleDone, MotorStatus, PopulationSpikes, SpikeRaster
 from geometry_msgs.msg import Twist, TwistStamped
 from ros_process import NodeProcess, Peer
 from sensor_msgs.msg import JointState
@@ -16,7 +17,6 @@ from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from ab_ros.contract import Contract
-from ab_ros.msg import BrainContract, CycleDone, MotorStatus, PopulationSpikes, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import brain_contract, packed, seconds, to_time
 

@@ -6,9 +6,9 @@ import sys
 import time
 
 import rclpy
+from ab_ros.msg import BrainContract, SpikeRaster
 from motor_rig import CONTRACT, CYCLE, latched, spikes
 
-from ab_ros.msg import BrainContract, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import brain_contract
 

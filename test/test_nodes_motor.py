@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from ab_ros.msg import PopulationSpikes
 from motor_rig import BRAIN, CONTRACT, CYCLE, DT, NEURONS, Rig, T, motor
 from ros_process import NodeProcess, Peer
 from rosgraph_msgs.msg import Clock
@@ -26,7 +27,6 @@ from std_srvs.srv import Trigger
 
 from ab_ros.contract import Contract
 from ab_ros.motion import Code, Command, GroupSettings, Quantity, State
-from ab_ros.msg import PopulationSpikes
 from ab_ros.nodes import qos
 from ab_ros.nodes.command_outputs import finish_playing, make_output
 from ab_ros.nodes.messages import packed, seconds, to_time

@@ -114,6 +114,8 @@ class ForwardOutput(CommandOutput):
         super().__init__(node, name, settings)
         self._lockstep = lockstep
         self._used = False
+        self._times: NDArray[np.float64]
+        self._values: NDArray[np.float64]
         self.discard()
         if not lockstep:
             period = max(settings.period, _SHORTEST_PERIOD)
@@ -154,8 +156,7 @@ class ForwardOutput(CommandOutput):
 
     def discard(self) -> None:
         """Drop the points that are still to be published."""
-        self._times: NDArray[np.float64] = np.empty(0)
-        self._values: NDArray[np.float64] = np.empty((0, 0))
+        self._times, self._values = np.empty(0), np.empty((0, 0))
         self._next = 0
         self._stop = False
         self._begin = self._begin_robot = 0.0
