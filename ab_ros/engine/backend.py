@@ -5,17 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ab_ros.engine import circuit
-from ab_ros.engine.circuit import Circuit
+from ab_ros.engine.circuit import Advance, Circuit
 from ab_ros.errors import EngineError, one_of
 
 BACKENDS = ("auto", "numpy", "numba")
-Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
 
 
 def choose_backend(backend: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ab_ros.engine.groups import NeuronGroup
+from ab_ros.engine.groups import NeuronGroup, SourceGroup
 from ab_ros.engine.neurons import NeuronState
 from ab_ros.engine.synapses.rule import Rule, Selection, Synapse
 from ab_ros.engine.synapses.table import SynapseTable
@@ -136,12 +137,12 @@ class Circuit:
 
     def __init__(
         self,
-        source_count: int,
+        sources: list[SourceGroup],
         groups: list[NeuronGroup],
         projections: list[tuple[Projection, Synapses]],
         real: type[np.floating[Any]],
     ) -> None:
-        self.source_count = source_count
+        self.source_count = sum(source.size for source in sources)
         self.neurons = NeuronState([(group.parameters, group.size) for group in groups])
         self.rules: list[Rule] = []
         self.placements: dict[str, Placement] = {}
@@ -190,6 +191,31 @@ class Circuit:
             rule.reset()
 
 
+Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
+
+
+def advance_in_spans(
+    circuit: Circuit,
+    advance: Advance,
+    raster: NDArray[np.uint8],
+    drive: NDArray[np.float64],
+    learning: bool,
+) -> None:
+    """Tick a circuit, pausing after every tick in which a rule changes more than spikes tell it to.
+
+    What is done then is the same code whatever the backend.  For the parameters see
+    :func:`advance`, which is one of those that ``advance`` may be.
+    """
+    first, ticks = 0, raster.shape[0]
+    while first < ticks:
+        span = min((rule.quiet_ticks(learning) for rule in circuit.rules), default=ticks)
+        last = min(first + span, ticks)
+        advance(circuit, raster[first:last], drive[first:last], learning)
+        for rule in circuit.rules:
+            rule.intervene(learning)
+        first = last
+
+
 def advance(
     circuit: Circuit,
     raster: NDArray[np.uint8],
@@ -215,16 +241,11 @@ def advance(
             table = rule.table
             pre = spikes[table.pre_start : table.pre_stop].nonzero()[0]
             if pre.size:
-                slots = table.row_slots(pre)
                 later = circuit.pending[(circuit.tick + table.delay) % rows]
-                np.add.at(
-                    later[table.post_start : table.post_stop],
-                    table.targets[slots],
-                    table.weights[slots].astype(np.float64),
-                )
+                rule.deliver(pre, later[table.post_start : table.post_stop])
             if table.columns:
                 post = spikes[first + table.post_start : first + table.post_stop].nonzero()[0]
                 if pre.size or post.size:
                     rule.learn(pre, post, learning)
-                rule.end_tick()
+            rule.end_tick()
         circuit.tick += 1

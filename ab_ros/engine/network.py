@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.engine.backend import advance_of, choose_backend
-from ab_ros.engine.circuit import Circuit, Placement, Projection
+from ab_ros.engine.circuit import Circuit, Placement, advance_in_spans
 from ab_ros.engine.credit import Credit
-from ab_ros.engine.groups import NeuronGroup, NoiseStream, SourceGroup
+from ab_ros.engine.description import Description
+from ab_ros.engine.groups import NeuronGroup, NoiseStream
 from ab_ros.engine.inputs import checked_current, checked_spikes
-from ab_ros.engine.neurons import NeuronParameters, neuron_parameters
 from ab_ros.engine.snapshot import check_circuit, check_state, circuit_state, restore_circuit
-from ab_ros.engine.synapses import Synapse, synapse_parameters
-from ab_ros.engine.synapses.reward_plastic import RewardPlastic, RewardPlasticRule
-from ab_ros.engine.validation import check_count, check_number
-from ab_ros.engine.wiring import Synapses, Weights, index_range, synapses_of
+from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
+from ab_ros.engine.validation import check_count
 from ab_ros.errors import EngineError, one_of
 
 TICKS_PER_SECOND = 1000.0
@@ -27,13 +25,11 @@ _REALS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float64": n
 _MAX_BLOCK_TICKS = 256
 _MAX_BLOCK_VALUES = 4_000_000
 
-Part = slice | tuple[int, int] | None
 Raster = NDArray[np.uint8]
-_Group = TypeVar("_Group", NeuronGroup, SourceGroup)
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-class Network:
+class Network(Description):
     """A spiking network that is ticked in steps of 1 ms.
 
     Everything random comes from the seed.  Results do not depend on how ticks are split into
@@ -60,136 +56,15 @@ class Network:
         backend: Literal["auto", "numpy", "numba"] = "auto",
         history: int = 16,
     ) -> None:
+        super().__init__()
         if precision not in _REALS:
             raise EngineError(f"Network.precision: unknown {precision!r}; {one_of(_REALS)}")
         self.seed = check_count("Network.seed", seed, ge=0)
         self.precision = precision
         self.backend = choose_backend(backend)
         self.history = check_count("Network.history", history, ge=1)
-        self.neuron_groups: dict[str, NeuronGroup] = {}
-        self.source_groups: dict[str, SourceGroup] = {}
-        self.projections: dict[str, Projection] = {}
-        self._described: list[tuple[Projection, Synapses]] = []
         self._built: Circuit | None = None
         self._learning = True
-
-    # Description
-
-    def add_neurons(
-        self,
-        name: str,
-        size: int,
-        kind: str | NeuronParameters = "RS",
-        *,
-        noise: float = 0.0,
-        bias: float = 0.0,
-        common_noise: float = 0.0,
-        common_groups: int = 1,
-    ) -> None:
-        """Add a group of neurons.
-
-        Parameters
-        ----------
-        name : unique among groups and sources.
-        size : number of neurons.
-        kind : RS, FS, IB, CH, LTS or parameters of one's own.
-        noise : standard deviation of a Gaussian current, private to each neuron and tick.
-        bias : constant current.
-        common_noise : standard deviation of a Gaussian current that all neurons of a slice share.
-        common_groups : how many equal slices the group has for that; must divide ``size``.
-        """
-        self._refuse_if_built("add_neurons")
-        where = self._new_group(name)
-        size = check_count(f"{where}: size", size, ge=1)
-        common_groups = check_count(f"{where}: common_groups", common_groups, ge=1)
-        if size % common_groups:
-            raise EngineError(
-                f"{where}: common_groups must divide its size {size} (got {common_groups})"
-            )
-        self.neuron_groups[name] = NeuronGroup(
-            name,
-            size,
-            neuron_parameters(kind, where),
-            check_number(f"{where}: noise", noise, ge=0.0),
-            check_number(f"{where}: bias", bias),
-            check_number(f"{where}: common_noise", common_noise, ge=0.0),
-            common_groups,
-            start=sum(group.size for group in self.neuron_groups.values()),
-        )
-
-    def add_source(self, name: str, size: int) -> None:
-        """Add a group of ``size`` spike trains that every :meth:`run` gives from outside."""
-        self._refuse_if_built("add_source")
-        where = self._new_group(name)
-        size = check_count(f"{where}: size", size, ge=1)
-        start = sum(group.size for group in self.source_groups.values())
-        self.source_groups[name] = SourceGroup(name, size, start)
-
-    def connect(
-        self,
-        name: str,
-        source: str,
-        target: str,
-        synapse: str | Synapse = "fixed",
-        *,
-        weight: Weights,
-        delay: int = 1,
-        layer: str | None = None,
-        source_slice: Part = None,
-        target_slice: Part = None,
-    ) -> None:
-        """Connect a source or neuron group to a neuron group.
-
-        Parameters
-        ----------
-        name : of the projection, unique.
-        source, target : names of groups that were added before.
-        synapse : a type's name, for its default parameters, or parameters.
-        weight : a number (all to all, a neuron to itself included), an array [pre, post] in which
-            NaN means no synapse, or :class:`~ab_ros.engine.wiring.Edges`.
-        delay : ticks from a spike to its arrival, at least 1.
-        layer : the reward layer, for reward-modulated synapses only.
-        source_slice, target_slice : the parts of the groups to connect, start:stop; shapes and
-            indices of the weights are relative to them.
-
-        Raises
-        ------
-        EngineError
-            naming the projection, for anything that does not fit.
-        """
-        self._refuse_if_built("connect")
-        where = f"projection {name!r}"
-        if name in self.projections:
-            raise EngineError(f"{where}: a projection of this name exists already")
-        groups = self._groups()
-        if source not in groups:
-            raise EngineError(f"{where}: unknown source {source!r}; {one_of(groups)}")
-        if target not in self.neuron_groups:
-            raise EngineError(f"{where}: unknown target {target!r}; {one_of(self.neuron_groups)}")
-        parameters = synapse_parameters(synapse, where)
-        if layer is not None and not isinstance(parameters, RewardPlastic):
-            raise EngineError(
-                f"{where}: layer {layer!r} is for reward_plastic synapses,"
-                f" not for {parameters.type_name}"
-            )
-        pre_start, pre_stop = index_range(source_slice, groups[source].size, f"{where}: source")
-        post_start, post_stop = index_range(target_slice, groups[target].size, f"{where}: target")
-        sizes = pre_stop - pre_start, post_stop - post_start
-        synapses = synapses_of(weight, *sizes, where)
-        parameters.check_weights(synapses.weight, where)
-        projection = Projection(
-            name,
-            parameters,
-            source in self.neuron_groups,
-            groups[source].start + pre_start,
-            sizes[0],
-            groups[target].start + post_start,
-            sizes[1],
-            check_count(f"{where}: delay", delay, ge=1),
-            layer,
-        )
-        self.projections[name] = projection
-        self._described.append((projection, synapses))
 
     def build(self) -> Network:
         """Lay out the network; after that it can be ticked, and no longer be added to.
@@ -197,18 +72,19 @@ class Network:
         Raises
         ------
         EngineError
-            if there are no neurons, or it was built before.
+            if there are no neurons, a modulator is not in the network, or it was built before.
         """
         self._refuse_if_built("build")
         if not self.neuron_groups:
             raise EngineError("Network.build: there is no neuron group; call add_neurons first")
         self._built = Circuit(
-            sum(group.size for group in self.source_groups.values()),
+            list(self.source_groups.values()),
             list(self.neuron_groups.values()),
             self._described,
             _REALS[self.precision],
         )
         self._described = []
+        self._sealed = True
         self._noise = [NoiseStream(group) for group in self.neuron_groups.values()]
         self._advance = advance_of(self._built, self.backend)
         self._credit = Credit(list(self._built.placements.values()), self.history)
@@ -265,7 +141,7 @@ class Network:
             for group, current in external:
                 part = _columns(drive, group)
                 part += current if current.ndim == 1 else current[first:last]
-            self._advance(circuit, raster[first:last], drive, self._learning)
+            advance_in_spans(circuit, self._advance, raster[first:last], drive, self._learning)
         fired = raster[:, circuit.source_count :]
         self._counts += fired.sum(axis=0, dtype=np.int64)
         self._counted_ticks += ticks
@@ -314,11 +190,6 @@ class Network:
     @learning.setter
     def learning(self, on: bool) -> None:
         self._learning = bool(on)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The reward layers, in the order in which they were connected."""
-        return tuple(dict.fromkeys(p.layer for p in self.projections.values() if p.layer))
 
     @property
     def rewards_missed(self) -> int:
@@ -451,43 +322,14 @@ class Network:
             stream.restore(state[f"noise/{stream.group.name}"])
         self._credit.restore(state)
 
-    # Lookups
-
-    def size(self, name: str) -> int:
-        """Return the size of a neuron group or spike source."""
-        groups = self._groups()
-        if name not in groups:
-            raise EngineError(f"group {name!r}: unknown; {one_of(groups)}")
-        return groups[name].size
-
-    def _groups(self) -> dict[str, NeuronGroup | SourceGroup]:
-        return {**self.source_groups, **self.neuron_groups}
-
     def _seed_noise(self, seed: int) -> None:
         for index, stream in enumerate(self._noise):
             stream.seed(seed, index)
-
-    def _refuse_if_built(self, method: str) -> None:
-        if self._built is not None:
-            raise EngineError(f"Network.{method}: the network is built already")
 
     def _circuit(self, method: str) -> Circuit:
         if self._built is None:
             raise EngineError(f"Network.{method}: the network is not built; call build() first")
         return self._built
-
-    def _new_group(self, name: str) -> str:
-        if not isinstance(name, str) or not name or "/" in name:
-            raise EngineError(f"group {name!r}: its name must be text without '/'")
-        if name in self.neuron_groups or name in self.source_groups:
-            raise EngineError(f"group {name!r}: a group of this name exists already")
-        return f"group {name!r}"
-
-    @staticmethod
-    def _group(groups: Mapping[str, _Group], name: str, what: str) -> _Group:
-        if name not in groups:
-            raise EngineError(f"{what} of {name!r}: there is no such group; {one_of(groups)}")
-        return groups[name]
 
     def _placement(self, name: str) -> Placement:
         placements = self._circuit("weights").placements

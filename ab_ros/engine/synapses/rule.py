@@ -16,13 +16,16 @@ from ab_ros.errors import EngineError
 
 Reals = NDArray[np.floating[Any]]
 Selection = slice | NDArray[np.intp]
+UNENDING = 2**62
+"""More ticks than any run has."""
 
 
 class Rule:
     """One table of synapses of one type, with the state that its rule needs.
 
-    The network calls, every tick, :meth:`learn` with the spikes of that tick and then
-    :meth:`end_tick`; delivery of the weights is the network's.
+    The network calls, every tick, :meth:`deliver` and :meth:`learn` with the spikes of that tick
+    and then :meth:`end_tick`.  What has to happen seldom, and may change much, a rule announces by
+    :meth:`quiet_ticks` and does in :meth:`intervene`, between two ticks.
 
     Attributes
     ----------
@@ -45,6 +48,18 @@ class Rule:
         """Return the frames of the rule's traces, in order, by the attribute that has their age."""
         return {}
 
+    def deliver(self, pre: NDArray[np.intp], into: NDArray[np.float64]) -> None:
+        """Send the spikes of a tick on their way.
+
+        Parameters
+        ----------
+        pre : presynaptic neurons that fired, relative to the table's ``pre_start``, ascending.
+        into : float64[post_size], input that arrives after the delay; added to.
+        """
+        table = self.table
+        slots = table.row_slots(pre)
+        np.add.at(into, table.targets[slots], table.weights[slots].astype(np.float64))
+
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Take in the spikes of a tick.
 
@@ -57,6 +72,13 @@ class Rule:
 
     def end_tick(self) -> None:
         """Let the time of one tick pass."""
+
+    def quiet_ticks(self, learning: bool) -> int:
+        """Return the number of ticks, at least 1, after which :meth:`intervene` is due."""
+        return UNENDING
+
+    def intervene(self, learning: bool) -> None:
+        """Do what is due after the present tick, if anything is."""
 
     def reset(self) -> None:
         """Clear the dynamic state; the weights stay."""
