@@ -28,10 +28,8 @@ from pathlib import Path
 from ab_ros.nodes.demo import Demo, DemoOptions
 
 config, out = map(Path, sys.argv[1:])
-Demo(
-    DemoOptions(config, out, quick=True, learn_seconds=2.0, probe_seconds=1.0, realtime_seconds=1.0),
-    lambda _: None,
-).run()
+options = dict(quick=True, learn_seconds=2.0, probe_seconds=1.0, realtime_seconds=1.0)
+Demo(DemoOptions(config, out, **options), lambda _: None).run()
 """
 
 
