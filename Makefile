@@ -37,7 +37,7 @@ lint: ## Check style and types
 	@$(WORKSPACE) run python -m mypy
 
 bench: ## Measure what the brain learns, on several seeds
-	@$(WORKSPACE) run python bench/learning.py $(ARGS)
+	@$(WORKSPACE) run python bench/learning.py --results bench/RESULTS.md $(ARGS)
 
 shell: ## Open a shell in which ab_ros and its ROS 2 are set up
 	@$(WORKSPACE) run "$${SHELL:-/bin/sh}"
