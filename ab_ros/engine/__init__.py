@@ -2,13 +2,23 @@
 
 from ab_ros.engine.network import Network
 from ab_ros.engine.neurons import PRESETS, NeuronParameters
-from ab_ros.engine.synapses import SYNAPSE_TYPES, Fixed, Plastic, RewardPlastic, Synapse
+from ab_ros.engine.synapses import (
+    SYNAPSE_TYPES,
+    Depressing,
+    Facilitating,
+    Fixed,
+    Plastic,
+    RewardPlastic,
+    Synapse,
+)
 from ab_ros.engine.wiring import Edges
 
 __all__ = [
     "PRESETS",
     "SYNAPSE_TYPES",
+    "Depressing",
     "Edges",
+    "Facilitating",
     "Fixed",
     "Network",
     "NeuronParameters",

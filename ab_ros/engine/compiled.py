@@ -11,6 +11,9 @@ from ab_ros.engine import kernels
 from ab_ros.engine.circuit import Circuit
 from ab_ros.engine.kernels import (
     COLUMN,
+    DEPRESSING,
+    DEVIATION,
+    FACILITATING,
     FIRST_FRAME,
     FIRST_FRAME_SIZE,
     FIXED,
@@ -22,8 +25,12 @@ from ab_ros.engine.kernels import (
     ROW,
     SLOT,
     SYNAPSE_TRACE,
+    TABLE_COLUMNS,
+    USE,
 )
 from ab_ros.engine.synapses.decay import DecayFrame
+from ab_ros.engine.synapses.depressing import DepressingRule
+from ab_ros.engine.synapses.facilitating import FacilitatingRule
 from ab_ros.engine.synapses.fixed import FixedRule
 from ab_ros.engine.synapses.plastic import PlasticRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
@@ -42,7 +49,7 @@ class CompiledAdvance:
         self._rules = circuit.rules
         tables = [rule.table for rule in circuit.rules]
         real = tables[0].real if tables else np.dtype(np.float32)
-        self._tables = np.zeros((len(tables), 17), dtype=np.int64)
+        self._tables = np.zeros((len(tables), TABLE_COLUMNS), dtype=np.int64)
         self._parameters = np.zeros((len(tables), 5))
         self._ages = np.zeros((len(tables), 2), dtype=np.int64)
         self._frames = [list(rule.frames().values()) for rule in circuit.rules]
@@ -61,6 +68,7 @@ class CompiledAdvance:
             self._lay(self._rules, "post_trace", POST_TRACE, np.float64),
             self._lay(self._rules, "trace", SYNAPSE_TRACE, real),
             self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
+            self._lay(self._rules, "deviation", DEVIATION, np.float64),
         )
         frames: list[DecayFrame] = []
         for row, pair in zip(self._tables, self._frames, strict=True):
@@ -124,6 +132,8 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         FixedRule: FIXED,
         PlasticRule: PLASTIC,
         RewardPlasticRule: REWARD_PLASTIC,
+        FacilitatingRule: FACILITATING,
+        DepressingRule: DEPRESSING,
     }
     table = rule.table
     row[:ROW] = (
@@ -138,3 +148,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
     if isinstance(synapse, BoundedSynapse):
         bounds = synapse.bounds
         parameters[:] = (synapse.lr, bounds.w_min, bounds.w_max, bounds.strong, bounds.weak)
+    if isinstance(rule, FacilitatingRule):
+        parameters[USE] = rule.parameters.increment
+    elif isinstance(rule, DepressingRule):
+        parameters[USE] = rule.parameters.factor

@@ -18,13 +18,17 @@ from ab_ros.engine.synapses.plastic import DEPRESSION
 
 # Compiled code is cached with these numbers in it, and the cache only notices changes of this file:
 # touch it after a change of the constants that it imports.
-FIXED, PLASTIC, REWARD_PLASTIC = 0, 1, 2
+FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING = range(5)
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
 ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
 FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
+DEVIATION = 17
+TABLE_COLUMNS = 18
 # Columns of its parameters (float64).
 LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
+# The first is also the increment of facilitating synapses and the factor of depressing ones.
+USE = 0
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,6 +85,38 @@ def _deliver(
             row = table[ROW] + i - start
             for s in range(slot + row_start[row], slot + row_start[row + 1]):
                 into[targets[s]] += np.float64(weights[s])
+
+
+@_compile
+def _deliver_by_gain(
+    table: Any,
+    use: float,
+    age: int,
+    fired: Any,
+    count: int,
+    later: Any,
+    arrays: Any,
+    deviation: Any,
+    down: Any,
+    up: Any,
+) -> None:
+    row_start, targets, weights = arrays[:3]
+    start, stop, slot = table[PRE_START], table[PRE_STOP], table[SLOT]
+    into = later[table[POST_START] : table[POST_STOP]]
+    frame = table[FIRST_FRAME] + age
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            own = table[DEVIATION] + i - start
+            if table[KIND] == FACILITATING:
+                deviation[own] = deviation[own] + use * up[frame]
+                gain = 1.0 + deviation[own] * down[frame]
+            else:
+                gain = (1.0 - deviation[own] * down[frame]) * use
+                deviation[own] = (1.0 - gain) * up[frame]
+            row = table[ROW] + i - start
+            for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                into[targets[s]] += np.float64(weights[s]) * gain
 
 
 @_compile
@@ -174,29 +210,34 @@ def _reward_plastic(
 
 @_compile
 def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
+    kind = table[KIND]
     ages[0] += 1
     ages[1] += 1
-    if table[KIND] == PLASTIC:
-        if ages[0] == table[FIRST_FRAME_SIZE] - 1:
+    first = ages[0] == table[FIRST_FRAME_SIZE] - 1
+    second = ages[1] == table[SECOND_FRAME_SIZE] - 1
+    rows = table[PRE_STOP] - table[PRE_START]
+    if kind == PLASTIC:
+        if first:
             start = table[PRE_TRACE]
-            stop = start + table[PRE_STOP] - table[PRE_START]
-            _renew(arrays[6], start, stop, down[table[FIRST_FRAME] + ages[0]])
-            ages[0] = 0
-        if ages[1] == table[SECOND_FRAME_SIZE] - 1:
+            _renew(arrays[6], start, start + rows, down[table[FIRST_FRAME] + ages[0]])
+        if second:
             start = table[POST_TRACE]
             stop = start + table[POST_STOP] - table[POST_START]
             _renew(arrays[7], start, stop, down[table[SECOND_FRAME] + ages[1]])
-            ages[1] = 0
-    else:
+    elif kind == REWARD_PLASTIC:
         start = table[SYNAPSE_TRACE]
-        row = table[ROW] + table[PRE_STOP] - table[PRE_START]
-        stop = start + arrays[0][row]
-        if ages[0] == table[FIRST_FRAME_SIZE] - 1:
+        stop = start + arrays[0][table[ROW] + rows]
+        if first:
             _renew(arrays[8], start, stop, down[table[FIRST_FRAME] + ages[0]])
-            ages[0] = 0
-        if ages[1] == table[SECOND_FRAME_SIZE] - 1:
+        if second:
             _renew(arrays[9], start, stop, down[table[SECOND_FRAME] + ages[1]])
-            ages[1] = 0
+    elif first:
+        start = table[DEVIATION]
+        _renew(arrays[10], start, start + rows, down[table[FIRST_FRAME] + ages[0]])
+    if first:
+        ages[0] = 0
+    if second:
+        ages[1] = 0
 
 
 @_compile
@@ -233,10 +274,16 @@ def advance(
         for k in range(tables.shape[0]):
             table = tables[k]
             later = pending[(tick + table[DELAY]) % rows]
-            _deliver(table, fired, count, later, arrays[0], arrays[1], arrays[2])
-            if table[KIND] == FIXED:
+            kind = table[KIND]
+            if kind in (FACILITATING, DEPRESSING):
+                use = parameters[k, USE]
+                age = ages[k, 0]
+                _deliver_by_gain(table, use, age, fired, count, later, arrays, arrays[10], down, up)
+            else:
+                _deliver(table, fired, count, later, arrays[0], arrays[1], arrays[2])
+            if kind == FIXED:
                 continue
-            if table[KIND] == PLASTIC:
+            if kind == PLASTIC:
                 _plastic(
                     table,
                     parameters[k],
@@ -249,7 +296,7 @@ def advance(
                     down,
                     up,
                 )
-            else:
+            elif kind == REWARD_PLASTIC:
                 _reward_plastic(table, ages[k], fired, count, source_count, arrays, down, up)
             _end_tick(table, ages[k], arrays, down)
         tick += 1

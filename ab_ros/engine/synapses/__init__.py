@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ab_ros.engine.synapses.depressing import Depressing
+from ab_ros.engine.synapses.facilitating import Facilitating
 from ab_ros.engine.synapses.fixed import Fixed
 from ab_ros.engine.synapses.plastic import Plastic
 from ab_ros.engine.synapses.reward_plastic import RewardPlastic
@@ -9,7 +11,7 @@ from ab_ros.engine.synapses.rule import Synapse
 from ab_ros.errors import EngineError, one_of
 
 SYNAPSE_TYPES: dict[str, type[Synapse]] = {
-    cls.type_name: cls for cls in (Fixed, Plastic, RewardPlastic)
+    cls.type_name: cls for cls in (Fixed, Plastic, RewardPlastic, Facilitating, Depressing)
 }
 """Synapse types by the name that recipes use."""
 
@@ -29,4 +31,13 @@ def synapse_parameters(synapse: str | Synapse, where: str = "synapse") -> Synaps
     return SYNAPSE_TYPES[synapse]()
 
 
-__all__ = ["SYNAPSE_TYPES", "Fixed", "Plastic", "RewardPlastic", "Synapse", "synapse_parameters"]
+__all__ = [
+    "SYNAPSE_TYPES",
+    "Depressing",
+    "Facilitating",
+    "Fixed",
+    "Plastic",
+    "RewardPlastic",
+    "Synapse",
+    "synapse_parameters",
+]

@@ -1,0 +1,169 @@
+"""Every synapse type: reference values, the same bits on both backends, resumed and replayed."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from ab_ros.engine import Depressing, Edges, Facilitating, Network
+from ab_ros.errors import EngineError
+
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
+BACKENDS = ["numpy", pytest.param("numba", marks=needs_numba)]
+# float64 to all printed digits, float32 to 1e-6.
+PRECISIONS = [("float64", 6e-10), ("float32", 1e-6)]
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_precision = pytest.mark.parametrize(("precision", "tolerance"), PRECISIONS)
+
+RNG = np.random.default_rng(7)
+EYE = (RNG.random((1200, 20)) < 0.08).astype(np.uint8)
+MOOD = (RNG.random((1200, 4)) < 0.3).astype(np.uint8)
+MOOD[100:160] = MOOD[300:420] = 0
+
+
+def wired(synapse, backend, precision, seed=3, weight=(1.0, 6.0), recurrent=(0.5, 3.0), **options):
+    """Two projections of one type that share a table where they may, beside fixed ones."""
+    rng = np.random.default_rng(0)
+    network = Network(seed, precision, backend)
+    network.add_source("eye", 20)
+    network.add_source("mood", 4)
+    network.add_neurons("cells", 12, "RS", noise=4.0, bias=2.0)
+    network.add_neurons("more", 6, "FS", noise=3.0, bias=1.0)
+    sparse = np.where(rng.random((12, 6)) < 0.6, rng.uniform(*recurrent, (12, 6)), np.nan)
+    network.connect("fixed", "eye", "more", weight=rng.uniform(-1.0, 2.0, (20, 6)))
+    if options.pop("from_source", True):
+        network.connect("in", "eye", "cells", synapse, weight=rng.uniform(*weight, (20, 12)))
+    network.connect("on", "cells", "more", synapse, weight=sparse)
+    network.connect(
+        "back", "more", "cells", synapse, weight=rng.uniform(*recurrent, (6, 12)), **options
+    )
+    return network.build()
+
+
+def play(network, first, last, step=25):
+    rasters = []
+    for start in range(first, last, step):
+        part = slice(start, start + step)
+        rasters.append(network.run(step, {"eye": EYE[part], "mood": MOOD[part]}))
+    return {name: np.concatenate([r[name] for r in rasters]) for name in rasters[0]}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for key in one:
+        assert one[key].dtype == other[key].dtype, key
+        assert np.array_equal(one[key], other[key], equal_nan=True), key
+
+
+TYPES = {
+    "facilitating": (Facilitating(tau_recovery=60.0), {"delay": 3}),
+    "depressing": (Depressing(tau_recovery=9.0), {"delay": 2}),
+}
+every_type = pytest.mark.parametrize("kind", TYPES)
+
+
+def network_of(kind, backend, precision="float32", **options):
+    synapse, own = TYPES[kind]
+    return wired(synapse, backend, precision, **{**own, **options})
+
+
+@needs_numba
+@every_type
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_backends_are_bit_identical(kind, precision):
+    reference = network_of(kind, "numpy", precision)
+    compiled = network_of(kind, "numba", precision)
+    assert_same(play(reference, 0, 1200), play(compiled, 0, 1200))
+    assert_same(reference.state(), compiled.state())
+    assert all(rate > 5.0 for rate in reference.rates.values())
+
+
+@every_type
+@every_backend
+def test_a_resumed_run_goes_on_bit_by_bit(kind, backend):
+    straight = network_of(kind, backend)
+    rasters = play(straight, 0, 1200)
+    interrupted = network_of(kind, backend)
+    play(interrupted, 0, 600, step=40)
+    saved = interrupted.state()
+    play(interrupted, 600, 700)
+    resumed = network_of(kind, backend, seed=99)
+    play(resumed, 0, 75)
+    resumed.restore(saved)
+    later = play(resumed, 600, 1200, step=60)
+    assert np.array_equal(later["cells"], rasters["cells"][600:])
+    assert_same(straight.state(), resumed.state())
+
+
+@every_type
+@every_backend
+def test_without_learning_no_weight_changes(kind, backend):
+    network = network_of(kind, backend)
+    network.learning = False
+    before = {name: network.weights(name) for name in network.projections}
+    play(network, 0, 600)
+    for name, weights in before.items():
+        assert np.array_equal(network.weights(name), weights, equal_nan=True)
+
+
+@every_type
+@every_backend
+def test_a_reset_network_replays(kind, backend):
+    network = network_of(kind, backend)
+    network.learning = False
+    first = play(network, 0, 300)
+    network.reset()
+    assert_same(play(network, 0, 300), first)
+
+
+def arrivals(synapse, backend, precision, ticks, weight=10.0, delay=1):
+    """What arrives at a neuron, by tick of the source's spike."""
+    network = Network(backend=backend, precision=precision)
+    network.add_source("pre", 2)
+    network.add_neurons("post", 1, "RS", bias=-30.0)
+    network.connect("synapse", "pre", "post", synapse, weight=Edges([0], [0], weight), delay=delay)
+    network.build()
+    arrived = []
+    for tick in range(max(ticks) + 1):
+        network.tick({"pre": np.array([tick in ticks, 1], dtype=np.uint8)})
+        row = network.state()["neurons/pending"][(tick + delay) % (delay + 1)]
+        if tick in ticks:
+            arrived.append(float(row[0]))
+    return arrived
+
+
+@every_backend
+@every_precision
+@pytest.mark.parametrize("delay", [1, 4])
+@pytest.mark.parametrize(
+    ("synapse", "expected"),
+    [
+        (Facilitating(), [12.0, 13.902458849, 15.712133685, 17.433549638]),
+        (Depressing(), [5.0, 2.549503317, 1.348516518, 0.759913684]),
+    ],
+)
+def test_short_term_references(backend, precision, tolerance, synapse, expected, delay):
+    arrived = arrivals(synapse, backend, precision, [0, 10, 20, 30], delay=delay)
+    assert arrived == pytest.approx(expected, abs=tolerance)
+
+
+@every_backend
+def test_gains_recover_at_rest(backend):
+    for synapse, rested in [(Facilitating(tau_recovery=20.0), 12.0), (Depressing(0.5, 20.0), 5.0)]:
+        first, *_, last = arrivals(synapse, backend, "float64", [0, 2, 4, 2000])
+        assert first == rested
+        assert last == pytest.approx(rested, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (Facilitating, {"increment": -0.1}, r"Facilitating\.increment: must be at least 0"),
+        (Facilitating, {"tau_recovery": 0.0}, r"Facilitating\.tau_recovery: must be greater"),
+        (Depressing, {"factor": 1.5}, r"Depressing\.factor: must be at most 1 \(got 1\.5\)"),
+        (Depressing, {"factor": float("nan")}, r"Depressing\.factor: must be finite"),
+    ],
+)
+def test_parameters(kind, values, message):
+    with pytest.raises(EngineError, match=message):
+        kind(**values)
