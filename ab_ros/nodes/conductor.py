@@ -23,7 +23,7 @@ from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
 from ab_ros.learning.critic import bearing
-from ab_ros.msg import BrainStatus, MotorStatus, SpikeRaster
+from ab_ros.msg import BrainStatus, MotorStatus, Reward, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.launcher import NodeError, NodeProcesses
 from ab_ros.nodes.messages import read_spike_raster, seconds
@@ -49,6 +49,7 @@ class Conductor:
     ----------
     errors : (robot time s, angle rad) of the target, in order, without repeats.
     cycles : the newest cycles, while ``keep_cycles`` is greater than 0.
+    rewarded : (run, cycle) of the newest reward.
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
@@ -60,6 +61,7 @@ class Conductor:
         self.errors: list[tuple[float, float]] = []
         self.cycles: list[Cycle] = []
         self.keep_cycles = 0
+        self.rewarded = ("", -1)
         self.joints: dict[str, float] = {}
         self.brain: BrainStatus = BrainStatus()
         self.motor: MotorStatus = MotorStatus()
@@ -70,6 +72,7 @@ class Conductor:
         make(Vector3Stamped, "target/direction", self._target, qos.LOCKSTEP)
         make(JointState, "joint_states", self._joint_state, qos.SENSOR)
         make(SpikeRaster, "spikes", self._spikes, qos.REWARD)
+        make(Reward, "reward", self._reward, qos.REWARD)
         make(BrainStatus, "brain/status", self._brain_status, qos.STATUS)
         make(MotorStatus, "motor/status", self._motor_status, qos.STATUS)
 
@@ -105,6 +108,12 @@ class Conductor:
                 )
 
     # Asking
+
+    @property
+    def motor_ready(self) -> bool:
+        """Whether the motor node will execute the next cycle; it may hold for want of one."""
+        waits = self.motor.code == MotorStatus.STALE_SPIKES
+        return bool(self.motor.state == MotorStatus.ACTIVE or waits)
 
     def forget_motor(self) -> None:
         """Forget what the motor node said, to wait for what it says from now on."""
@@ -193,6 +202,9 @@ class Conductor:
         if self.keep_cycles:
             self.cycles.append(read_spike_raster(message))
             del self.cycles[: -self.keep_cycles]
+
+    def _reward(self, message: Reward) -> None:
+        self.rewarded = (message.run, message.cycle)
 
     def _brain_status(self, message: BrainStatus) -> None:
         self.brain = message

@@ -189,7 +189,7 @@ class Demo:
         self._say("starting the nodes", 0.0, 0.0)
         c = self.conductor
         c.wait("the simulation", lambda: c.time > -math.inf, timeout=60.0)
-        c.wait("the motor node", lambda: c.motor.state == c.motor.ACTIVE, timeout=60.0)
+        c.wait("the motor node", lambda: c.motor_ready, timeout=60.0)
 
     # The script
 
@@ -251,6 +251,9 @@ class Demo:
         c.transition("brain", "deactivate", "cleanup", "configure", "activate")
         c.wait("the new brain", lambda: c.brain.run not in ("", run) and c.brain.cycle <= 1)
         self._wait_paused()
+        if not self.options.realtime:
+            # Else the critic might judge the first cycle by settings that are made for the next.
+            c.wait("the first reward", lambda: c.rewarded == (c.brain.run, 0))
 
     def _learn(self, name: str, track: str, path: int, mirror: bool = False) -> None:
         o, c = self.options, self.conductor
@@ -309,7 +312,7 @@ class Demo:
             c.forget_motor()
             # The motor node starts from a fresh measured state.
             c.switch("sim/mirror", mirror)
-            c.wait("the motor node", lambda: c.motor.state == c.motor.ACTIVE)
+            c.wait("the motor node", lambda: c.motor_ready)
         elif name == "still":
             c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
             c.trigger("sim/reset")
