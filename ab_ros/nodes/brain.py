@@ -97,7 +97,8 @@ class BrainNode(AbNode[BrainSettings]):
     unique = True
 
     def check(self, settings: BrainSettings) -> None:
-        """Refuse a place where nothing can be saved before anything is learned."""
+        """Refuse a brain that cannot be wired, and a place where nothing can be saved."""
+        _try_to_wire(settings.architecture.to_json())
         folder = Path(settings.save_file).absolute().parent
         if settings.save_file and not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise ConfigError(
