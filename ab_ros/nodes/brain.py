@@ -8,6 +8,8 @@ whatever the machine's speed.
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import os
 import threading
@@ -24,7 +26,7 @@ from std_srvs.srv import SetBool, Trigger
 from ab_ros.brains.architecture import ArchitectureSettings
 from ab_ros.brains.embedded import EmbeddedBrain
 from ab_ros.brains.inbox import CycleEvents, Inbox
-from ab_ros.config import setting
+from ab_ros.config import parse, setting
 from ab_ros.errors import AbRosError, BrainError, ConfigError
 from ab_ros.figures import LatencyWindow
 from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
@@ -533,6 +535,15 @@ class BrainNode(AbNode[BrainSettings]):
         self._status_topic.publish(s)
         if elapsed > 2.0:
             self._counted_from, self._spikes_seen, self._cycles_timed = now, 0.0, 0
+
+
+@functools.lru_cache(maxsize=1)
+def _try_to_wire(architecture: str) -> None:
+    """Build the brain of an architecture, as JSON, once: live changes of other settings are many."""
+    try:
+        EmbeddedBrain(parse(ArchitectureSettings, json.loads(architecture)))
+    except ConfigError as error:
+        raise ConfigError(f"architecture.{error}") from None
 
 
 def main() -> int:
