@@ -539,7 +539,7 @@ class BrainNode(AbNode[BrainSettings]):
 
 @functools.lru_cache(maxsize=1)
 def _try_to_wire(architecture: str) -> None:
-    """Build the brain of an architecture, as JSON, once: live changes of other settings are many."""
+    """Build the brain of an architecture (JSON) once: live changes of other settings are many."""
     try:
         EmbeddedBrain(parse(ArchitectureSettings, json.loads(architecture)))
     except ConfigError as error:
