@@ -232,10 +232,18 @@ def advance(
     """
     neurons, rows = circuit.neurons, circuit.pending.shape[0]
     first = circuit.source_count
+    couplings = [rule for rule in circuit.rules if rule.couples]
     for spikes, external in zip(raster, drive, strict=True):
         arriving = circuit.pending[circuit.tick % rows]
         external += arriving
         arriving.fill(0.0)
+        for rule in couplings:
+            table = rule.table
+            sources = slice(table.pre_start - first, table.pre_stop - first)
+            targets = slice(table.post_start, table.post_stop)
+            rule.couple(
+                neurons.v[sources], neurons.v[targets], external[sources], external[targets]
+            )
         neurons.step(external, spikes[first:])
         for rule in circuit.rules:
             table = rule.table

@@ -17,6 +17,7 @@ from ab_ros.engine.kernels import (
     FIRST_FRAME,
     FIRST_FRAME_SIZE,
     FIXED,
+    GAP_JUNCTION,
     LEARNING_SLOT,
     PLASTIC,
     POST_TRACE,
@@ -32,6 +33,7 @@ from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.depressing import DepressingRule
 from ab_ros.engine.synapses.facilitating import FacilitatingRule
 from ab_ros.engine.synapses.fixed import FixedRule
+from ab_ros.engine.synapses.gap_junction import GapJunctionRule
 from ab_ros.engine.synapses.plastic import PlasticRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
@@ -134,6 +136,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         RewardPlasticRule: REWARD_PLASTIC,
         FacilitatingRule: FACILITATING,
         DepressingRule: DEPRESSING,
+        GapJunctionRule: GAP_JUNCTION,
     }
     table = rule.table
     row[:ROW] = (
@@ -152,3 +155,5 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         parameters[USE] = rule.parameters.increment
     elif isinstance(rule, DepressingRule):
         parameters[USE] = rule.parameters.factor
+    elif isinstance(rule, GapJunctionRule):
+        parameters[USE] = rule.parameters.conductance

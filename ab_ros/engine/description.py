@@ -135,6 +135,8 @@ class Description:
         sizes = pre_stop - pre_start, post_stop - post_start
         synapses = synapses_of(weight, *sizes, where)
         parameters.check_weights(synapses.weight, where)
+        delay = check_count(f"{where}: delay", delay, ge=1)
+        parameters.check_connection(source in self.neuron_groups, delay, where)
         projection = Projection(
             name,
             parameters,
@@ -143,7 +145,7 @@ class Description:
             sizes[0],
             groups[target].start + post_start,
             sizes[1],
-            check_count(f"{where}: delay", delay, ge=1),
+            delay,
             layer,
         )
         self.projections[name] = projection

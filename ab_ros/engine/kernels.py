@@ -18,7 +18,7 @@ from ab_ros.engine.synapses.plastic import DEPRESSION
 
 # Compiled code is cached with these numbers in it, and the cache only notices changes of this file:
 # touch it after a change of the constants that it imports.
-FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING = range(5)
+FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION = range(6)
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
 ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
@@ -27,7 +27,8 @@ DEVIATION = 17
 TABLE_COLUMNS = 18
 # Columns of its parameters (float64).
 LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
-# The first is also the increment of facilitating synapses and the factor of depressing ones.
+# The first is also the increment of facilitating synapses, the factor of depressing ones, and the
+# conductance of gap junctions.
 USE = 0
 
 
@@ -117,6 +118,26 @@ def _deliver_by_gain(
             row = table[ROW] + i - start
             for s in range(slot + row_start[row], slot + row_start[row + 1]):
                 into[targets[s]] += np.float64(weights[s]) * gain
+
+
+@_compile
+def _couple(
+    table: Any, conductance: float, source_count: int, v: Any, current: Any, arrays: Any
+) -> None:
+    row_start, targets, weights = arrays[:3]
+    slot, post_start = table[SLOT], table[POST_START]
+    # All that flows in before all that flows out, as in the NumPy path.
+    for sign in (1.0, -1.0):
+        for i in range(table[PRE_START], table[PRE_STOP]):
+            row = table[ROW] + i - table[PRE_START]
+            source = i - source_count
+            for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                target = post_start + targets[s]
+                flow = conductance * np.float64(weights[s]) * (v[source] - v[target])
+                if sign > 0.0:
+                    current[target] += flow
+                else:
+                    current[source] -= flow
 
 
 @_compile
@@ -265,6 +286,10 @@ def advance(
         for i in range(external.size):
             external[i] += arriving[i]
             arriving[i] = 0.0
+        for k in range(tables.shape[0]):
+            if tables[k, KIND] == GAP_JUNCTION:
+                conductance = parameters[k, USE]
+                _couple(tables[k], conductance, source_count, neurons[4], external, arrays)
         _neurons(neurons, external, raster[t, source_count:])
         count = 0
         for i in range(raster.shape[1]):
@@ -273,6 +298,8 @@ def advance(
                 count += 1
         for k in range(tables.shape[0]):
             table = tables[k]
+            if table[KIND] == GAP_JUNCTION:
+                continue
             later = pending[(tick + table[DELAY]) % rows]
             kind = table[KIND]
             if kind in (FACILITATING, DEPRESSING):

@@ -5,13 +5,22 @@ from __future__ import annotations
 from ab_ros.engine.synapses.depressing import Depressing
 from ab_ros.engine.synapses.facilitating import Facilitating
 from ab_ros.engine.synapses.fixed import Fixed
+from ab_ros.engine.synapses.gap_junction import GapJunction
 from ab_ros.engine.synapses.plastic import Plastic
 from ab_ros.engine.synapses.reward_plastic import RewardPlastic
 from ab_ros.engine.synapses.rule import Synapse
 from ab_ros.errors import EngineError, one_of
 
 SYNAPSE_TYPES: dict[str, type[Synapse]] = {
-    cls.type_name: cls for cls in (Fixed, Plastic, RewardPlastic, Facilitating, Depressing)
+    cls.type_name: cls
+    for cls in (
+        Fixed,
+        Plastic,
+        RewardPlastic,
+        Facilitating,
+        Depressing,
+        GapJunction,
+    )
 }
 """Synapse types by the name that recipes use."""
 
@@ -36,6 +45,7 @@ __all__ = [
     "Depressing",
     "Facilitating",
     "Fixed",
+    "GapJunction",
     "Plastic",
     "RewardPlastic",
     "Synapse",

@@ -31,10 +31,12 @@ class Rule:
     ----------
     per_synapse : names of the attributes that are arrays with a value per slot.
     per_table : names of the other arrays of dynamic state.
+    couples : whether :meth:`couple` is to be called.
     """
 
     per_synapse: ClassVar[tuple[str, ...]] = ("weights",)
     per_table: ClassVar[tuple[str, ...]] = ()
+    couples: ClassVar[bool] = False
 
     def __init__(self, table: SynapseTable) -> None:
         self.table = table
@@ -47,6 +49,21 @@ class Rule:
     def frames(self) -> dict[str, DecayFrame]:
         """Return the frames of the rule's traces, in order, by the attribute that has their age."""
         return {}
+
+    def couple(
+        self,
+        source: NDArray[np.float64],
+        target: NDArray[np.float64],
+        from_source: NDArray[np.float64],
+        into_target: NDArray[np.float64],
+    ) -> None:
+        """Add currents that depend on membrane potentials, before the neurons move.
+
+        Parameters
+        ----------
+        source, target : potentials of the table's presynaptic and target neurons, mV, float64.
+        from_source, into_target : currents of the same neurons, changed.
+        """
 
     def deliver(self, pre: NDArray[np.intp], into: NDArray[np.float64]) -> None:
         """Send the spikes of a tick on their way.
@@ -107,6 +124,21 @@ class Synapse(ABC):
             raise EngineError(
                 f"{where}: weights must be finite (got {weights[bad[0]]} at synapse {bad[0]})"
             )
+
+    def check_connection(self, from_neurons: bool, delay: int, where: str) -> None:
+        """Refuse connections that this type cannot make.
+
+        Parameters
+        ----------
+        from_neurons : whether the source is a neuron group, else a spike source.
+        delay : ticks, at least 1.
+        where : starts the messages of errors.
+
+        Raises
+        ------
+        EngineError
+            naming ``where`` and what is allowed.
+        """
 
     def _check(self, name: str, **bounds: float) -> None:
         value = check_number(f"{type(self).__name__}.{name}", getattr(self, name), **bounds)
