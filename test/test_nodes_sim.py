@@ -17,7 +17,7 @@ pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
 from ab_ros.msg import CycleDone
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Vector3Stamped
+from geometry_msgs.msg import Vector3, Vector3Stamped
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64, String
@@ -280,8 +280,7 @@ def test_in_real_time_sensors_come_at_their_rates_and_services_act(
         # The ball moves as it is told to, live; hidden, it has no direction.
         assert robot.peer.set_parameters(robot.name, motion="hidden").successful
         robot.until(lambda: not redness(robot.images[-1]).any(), "no ball")
-        vector = robot.targets[-1].vector
-        assert (vector.x, vector.y, vector.z) == (0.0, 0.0, 0.0)
+        robot.until(lambda: robot.targets[-1].vector == Vector3(), "zeros for its direction")
         assert robot.peer.set_parameters(robot.name, motion="sines", seed=5).successful
         robot.until(lambda: abs(robot.targets[-1].vector.x) > 0.05, "a ball that moves")
         refused = robot.peer.set_parameters(robot.name, motion="circles")
