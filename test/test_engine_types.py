@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from ab_ros.engine import Depressing, Edges, Facilitating, GapJunction, Network
+from ab_ros.engine import Depressing, Edges, Facilitating, GapJunction, Gated, Network
 from ab_ros.errors import EngineError
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
@@ -59,6 +59,13 @@ TYPES = {
     "facilitating": (Facilitating(tau_recovery=60.0), {"delay": 3}),
     "depressing": (Depressing(tau_recovery=9.0), {"delay": 2}),
     "gap_junction": (GapJunction(), {"from_source": False, "recurrent": (0.02, 0.2)}),
+    **{
+        f"gated {gate}": (
+            Gated(gate=gate, modulator="mood", modulator_neurons=(2, 0, 3), lr=0.05),
+            {"delay": 3},
+        )
+        for gate in ("transmission", "learning", "both")
+    },
 }
 every_type = pytest.mark.parametrize("kind", TYPES)
 
@@ -198,6 +205,79 @@ def test_a_gap_junction_joins_neurons_at_once():
         network.connect("p", "cells", "cells", GapJunction(), weight=-1.0)
 
 
+def gated(backend, gate, threshold=0.3, size=2, precision="float64"):
+    network = Network(backend=backend, precision=precision)
+    network.add_source("pre", 1)
+    network.add_source("modulator", size)
+    network.add_neurons("post", 1, "RS", bias=-30.0)
+    synapse = Gated(gate=gate, threshold=threshold, modulator="modulator")
+    network.connect("synapse", "pre", "post", synapse, weight=5.0)
+    return network.build()
+
+
+def arriving(network, spikes, modulators=0):
+    """Tick once with so many modulators firing; return what will arrive in the next tick."""
+    size = network.size("modulator")
+    given = {"pre": np.array([spikes], np.uint8), "modulator": np.arange(size) < modulators}
+    network.tick(given)
+    return float(network.state()["neurons/pending"][network.ticks % 2][0])
+
+
+@every_backend
+@pytest.mark.parametrize("gate", ["transmission", "learning", "both"])
+def test_the_gate_opens_at_its_threshold_and_closes_50_ticks_later(backend, gate):
+    network = gated(backend, gate)
+    closed = 5.0 if gate == "learning" else 0.0
+    for tick in range(14):  # 28 spikes of 100: below the threshold
+        assert arriving(network, 1, 2) == closed, tick
+    assert arriving(network, 0, 1) == 0.0
+    assert arriving(network, 1, 0) == closed  # 29 of 100
+    assert arriving(network, 1, 1) == 5.0  # 30 of 100, this tick included
+    for tick in range(33):
+        assert arriving(network, 1, 0) == 5.0, tick
+    assert arriving(network, 1, 0) == closed  # the first two have left the window
+
+
+@every_backend
+@every_precision
+@pytest.mark.parametrize("gate", ["transmission", "learning", "both"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_gate_for_learning_stops_it(backend, precision, tolerance, gate, opened):
+    network = gated(backend, gate, precision=precision)
+    for _ in range(50):
+        arriving(network, 0, 2 * opened)
+    arriving(network, 1, 0)
+    network.run(1, currents={"post": [2000.0]})
+    learned = 5.004756147123 if opened or gate == "transmission" else 5.0
+    assert network.weights("synapse")[0, 0] == pytest.approx(learned, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, r"projection 'p': Gated\.modulator: names no group; one of: eye, cells"),
+        ({"modulator": "vta"}, r"projection 'p': Gated\.modulator: unknown 'vta'; one of: eye"),
+        ({"modulator": "eye", "modulator_neurons": ()}, r"'p': .*: the modulator has no neurons"),
+        ({"modulator": "eye", "modulator_neurons": [0, 2]}, r"'p': .*in \[0, 2\), .* \(got 2\)"),
+    ],
+)
+def test_a_modulator_must_have_neurons(parameters, message):
+    network = Network(backend="numpy")
+    network.add_source("eye", 2)
+    network.add_neurons("cells", 2)
+    network.connect("p", "eye", "cells", Gated(**parameters), weight=1.0)
+    with pytest.raises(EngineError, match=message):
+        network.build()
+
+
+def test_a_state_with_impossible_modulator_spikes_is_refused():
+    network = network_of("gated both", "numpy")
+    state = network.state()
+    state["projection/in/modulator_spikes"][3] = 4
+    with pytest.raises(EngineError, match=r"'projection/in/modulator_spikes' must be in \[0, 3\]"):
+        network.restore(state)
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
@@ -205,6 +285,11 @@ def test_a_gap_junction_joins_neurons_at_once():
         (Facilitating, {"tau_recovery": 0.0}, r"Facilitating\.tau_recovery: must be greater"),
         (Depressing, {"factor": 1.5}, r"Depressing\.factor: must be at most 1 \(got 1\.5\)"),
         (GapJunction, {"conductance": -1.0}, r"GapJunction\.conductance: must be at least 0"),
+        (Gated, {"threshold": 1.1}, r"Gated\.threshold: must be at most 1"),
+        (Gated, {"gate": "none"}, r"Gated\.gate: unknown 'none'; one of: transmission, learning"),
+        (Gated, {"modulator_neurons": (0, -1)}, r"Gated\.modulator_neurons: must be at least 0"),
+        (Gated, {"modulator_neurons": (1, 1)}, r"modulator_neurons: an index stands twice"),
+        (Gated, {"tau_plus": 0.0}, r"Gated\.tau_plus: must be greater than 0"),
         (Depressing, {"factor": float("nan")}, r"Depressing\.factor: must be finite"),
     ],
 )

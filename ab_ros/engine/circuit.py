@@ -147,6 +147,9 @@ class Circuit:
         self.rules: list[Rule] = []
         self.placements: dict[str, Placement] = {}
         self.tick = 0
+        starts = {source.name: (source.start, source.size) for source in sources}
+        for group in groups:
+            starts[group.name] = (self.source_count + group.start, group.size)
         longest = max((p.delay for p, _ in projections), default=1)
         self.pending = np.zeros((longest + 1, self.neurons.size))
         alike: dict[tuple[Synapse, int], list[tuple[Projection, Synapses]]] = {}
@@ -155,11 +158,12 @@ class Circuit:
                 (projection, synapses)
             )
         for members in alike.values():
-            self._place(members, real)
+            rule = self._place(members, real)
+            rule.bind(starts, f"projection {members[0][0].name!r}")
 
     def _place(
         self, members: list[tuple[Projection, Synapses]], real: type[np.floating[Any]]
-    ) -> None:
+    ) -> Rule:
         """Make the table of projections that have synapse parameters and delay in common."""
         synapse, delay = members[0][0].synapse, members[0][0].delay
         starts = [p.pre_start + p.from_neurons * self.source_count for p, _ in members]
@@ -181,6 +185,7 @@ class Circuit:
             self.placements[projection.name] = Placement(
                 projection, rule, part, start, _signature(projection, synapses)
             )
+        return rule
 
     def reset(self) -> None:
         """Return all dynamic state to the start; the weights stay."""
@@ -233,6 +238,7 @@ def advance(
     neurons, rows = circuit.neurons, circuit.pending.shape[0]
     first = circuit.source_count
     couplings = [rule for rule in circuit.rules if rule.couples]
+    observers = [rule for rule in circuit.rules if rule.observes]
     for spikes, external in zip(raster, drive, strict=True):
         arriving = circuit.pending[circuit.tick % rows]
         external += arriving
@@ -245,6 +251,8 @@ def advance(
                 neurons.v[sources], neurons.v[targets], external[sources], external[targets]
             )
         neurons.step(external, spikes[first:])
+        for rule in observers:
+            rule.observe(spikes, circuit.tick)
         for rule in circuit.rules:
             table = rule.table
             pre = spikes[table.pre_start : table.pre_stop].nonzero()[0]

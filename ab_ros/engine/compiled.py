@@ -18,22 +18,33 @@ from ab_ros.engine.kernels import (
     FIRST_FRAME_SIZE,
     FIXED,
     GAP_JUNCTION,
+    GATED,
+    LEARNING,
     LEARNING_SLOT,
+    MODULATOR_COUNT,
+    MODULATOR_SPIKES,
+    MODULATORS,
+    PARAMETER_COLUMNS,
     PLASTIC,
     POST_TRACE,
     PRE_TRACE,
     REWARD_PLASTIC,
     ROW,
     SLOT,
+    STOPS,
     SYNAPSE_TRACE,
     TABLE_COLUMNS,
+    THRESHOLD,
+    TRANSMISSION,
     USE,
+    WEAK,
 )
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.depressing import DepressingRule
 from ab_ros.engine.synapses.facilitating import FacilitatingRule
 from ab_ros.engine.synapses.fixed import FixedRule
 from ab_ros.engine.synapses.gap_junction import GapJunctionRule
+from ab_ros.engine.synapses.gated import GatedRule
 from ab_ros.engine.synapses.plastic import PlasticRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
@@ -52,7 +63,7 @@ class CompiledAdvance:
         tables = [rule.table for rule in circuit.rules]
         real = tables[0].real if tables else np.dtype(np.float32)
         self._tables = np.zeros((len(tables), TABLE_COLUMNS), dtype=np.int64)
-        self._parameters = np.zeros((len(tables), 5))
+        self._parameters = np.zeros((len(tables), PARAMETER_COLUMNS))
         self._ages = np.zeros((len(tables), 2), dtype=np.int64)
         self._frames = [list(rule.frames().values()) for rule in circuit.rules]
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
@@ -71,6 +82,8 @@ class CompiledAdvance:
             self._lay(self._rules, "trace", SYNAPSE_TRACE, real),
             self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
             self._lay(self._rules, "deviation", DEVIATION, np.float64),
+            self._lay(self._rules, "modulators", MODULATORS, np.int64),
+            self._lay(self._rules, "modulator_spikes", MODULATOR_SPIKES, np.int64),
         )
         frames: list[DecayFrame] = []
         for row, pair in zip(self._tables, self._frames, strict=True):
@@ -137,6 +150,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         FacilitatingRule: FACILITATING,
         DepressingRule: DEPRESSING,
         GapJunctionRule: GAP_JUNCTION,
+        GatedRule: GATED,
     }
     table = rule.table
     row[:ROW] = (
@@ -150,10 +164,21 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
     synapse = getattr(rule, "parameters", None)
     if isinstance(synapse, BoundedSynapse):
         bounds = synapse.bounds
-        parameters[:] = (synapse.lr, bounds.w_min, bounds.w_max, bounds.strong, bounds.weak)
+        parameters[: WEAK + 1] = (
+            synapse.lr,
+            bounds.w_min,
+            bounds.w_max,
+            bounds.strong,
+            bounds.weak,
+        )
     if isinstance(rule, FacilitatingRule):
         parameters[USE] = rule.parameters.increment
     elif isinstance(rule, DepressingRule):
         parameters[USE] = rule.parameters.factor
     elif isinstance(rule, GapJunctionRule):
         parameters[USE] = rule.parameters.conductance
+    elif isinstance(rule, GatedRule):
+        gated = rule.parameters
+        parameters[THRESHOLD] = gated.threshold
+        row[MODULATOR_COUNT] = rule.modulators.size
+        row[STOPS] = TRANSMISSION * gated.gates_transmission + LEARNING * gated.gates_learning

@@ -14,19 +14,23 @@ from numba import njit
 
 from ab_ros.engine.neurons import V_CLIP_HIGH, V_CLIP_LOW, V_SPIKE
 from ab_ros.engine.synapses.decay import FLUSH
+from ab_ros.engine.synapses.gated import WINDOW
 from ab_ros.engine.synapses.plastic import DEPRESSION
 
 # Compiled code is cached with these numbers in it, and the cache only notices changes of this file:
 # touch it after a change of the constants that it imports.
-FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION = range(6)
+FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION, GATED = range(7)
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
 ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
 FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
-DEVIATION = 17
-TABLE_COLUMNS = 18
+DEVIATION, MODULATORS, MODULATOR_COUNT, MODULATOR_SPIKES, STOPS = range(17, 22)
+TABLE_COLUMNS = 22
+# Bits of what a closed gate stops.
+TRANSMISSION, LEARNING = 1, 2
 # Columns of its parameters (float64).
-LR, W_MIN, W_MAX, STRONG, WEAK = range(5)
+LR, W_MIN, W_MAX, STRONG, WEAK, THRESHOLD = range(6)
+PARAMETER_COLUMNS = 6
 # The first is also the increment of facilitating synapses, the factor of depressing ones, and the
 # conductance of gap junctions.
 USE = 0
@@ -141,6 +145,23 @@ def _couple(
 
 
 @_compile
+def _active(
+    table: Any, threshold: float, tick: int, spikes: Any, modulators: Any, modulator_spikes: Any
+) -> bool:
+    first, size = table[MODULATORS], table[MODULATOR_COUNT]
+    window = modulator_spikes[table[MODULATOR_SPIKES] : table[MODULATOR_SPIKES] + WINDOW]
+    now = 0
+    for k in range(first, first + size):
+        now += spikes[modulators[k]]
+    window[tick % WINDOW] = now
+    total = 0
+    for k in range(WINDOW):
+        total += window[k]
+    active: bool = total / (size * WINDOW) >= threshold
+    return active
+
+
+@_compile
 def _plastic(
     table: Any,
     parameters: Any,
@@ -237,7 +258,7 @@ def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
     first = ages[0] == table[FIRST_FRAME_SIZE] - 1
     second = ages[1] == table[SECOND_FRAME_SIZE] - 1
     rows = table[PRE_STOP] - table[PRE_START]
-    if kind == PLASTIC:
+    if kind in (PLASTIC, GATED):
         if first:
             start = table[PRE_TRACE]
             _renew(arrays[6], start, start + rows, down[table[FIRST_FRAME] + ages[0]])
@@ -302,15 +323,20 @@ def advance(
                 continue
             later = pending[(tick + table[DELAY]) % rows]
             kind = table[KIND]
+            stopped = 0
+            if kind == GATED and not _active(
+                table, parameters[k, THRESHOLD], tick, raster[t], arrays[11], arrays[12]
+            ):
+                stopped = table[STOPS]
             if kind in (FACILITATING, DEPRESSING):
                 use = parameters[k, USE]
                 age = ages[k, 0]
                 _deliver_by_gain(table, use, age, fired, count, later, arrays, arrays[10], down, up)
-            else:
+            elif not stopped & TRANSMISSION:
                 _deliver(table, fired, count, later, arrays[0], arrays[1], arrays[2])
             if kind == FIXED:
                 continue
-            if kind == PLASTIC:
+            if kind in (PLASTIC, GATED):
                 _plastic(
                     table,
                     parameters[k],
@@ -318,7 +344,7 @@ def advance(
                     fired,
                     count,
                     source_count,
-                    learning,
+                    learning and not stopped & LEARNING,
                     arrays,
                     down,
                     up,

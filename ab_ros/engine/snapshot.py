@@ -88,13 +88,16 @@ def check_circuit(state: State, circuit: Circuit) -> None:
     Raises
     ------
     EngineError
-        for a clock before 0, a weight out of its bounds, or an age that no frame reaches.
+        for a clock before 0, a weight out of its bounds, or a value that a rule never reaches.
     """
     if (state["network/clock"] < 0).any():
         raise EngineError("state: entry 'network/clock' must be at least 0")
     for name, placement in circuit.placements.items():
         weights = f"projection/{name}/weights"
         placement.projection.synapse.check_weights(state[weights], f"state: entry {weights!r}")
+        rule, where = placement.rule, f"state: entry 'projection/{name}"
+        fields = (*rule.per_synapse, *rule.per_table)
+        rule.check_values({f: state[f"projection/{name}/{f}"] for f in fields}, where)
         for field, frame in placement.rule.frames().items():
             _check_age(state, f"projection/{name}/{field}", frame)
         if isinstance(placement.rule, RewardPlasticRule):

@@ -6,6 +6,7 @@ from ab_ros.engine.synapses.depressing import Depressing
 from ab_ros.engine.synapses.facilitating import Facilitating
 from ab_ros.engine.synapses.fixed import Fixed
 from ab_ros.engine.synapses.gap_junction import GapJunction
+from ab_ros.engine.synapses.gated import Gated
 from ab_ros.engine.synapses.plastic import Plastic
 from ab_ros.engine.synapses.reward_plastic import RewardPlastic
 from ab_ros.engine.synapses.rule import Synapse
@@ -20,6 +21,7 @@ SYNAPSE_TYPES: dict[str, type[Synapse]] = {
         Facilitating,
         Depressing,
         GapJunction,
+        Gated,
     )
 }
 """Synapse types by the name that recipes use."""
@@ -46,6 +48,7 @@ __all__ = [
     "Facilitating",
     "Fixed",
     "GapJunction",
+    "Gated",
     "Plastic",
     "RewardPlastic",
     "Synapse",

@@ -66,7 +66,7 @@ class Plastic(BoundedSynapse):
 class PlasticRule(Rule):
     """Traces per neuron, float64[pre] and float64[post], in scaled frames."""
 
-    per_table = ("pre_trace", "post_trace", "pre_age", "post_age")
+    per_table: ClassVar[tuple[str, ...]] = ("pre_trace", "post_trace", "pre_age", "post_age")
 
     def __init__(self, table: SynapseTable, parameters: Plastic) -> None:
         super().__init__(table)

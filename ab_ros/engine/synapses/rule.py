@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,11 +33,13 @@ class Rule:
     per_synapse : names of the attributes that are arrays with a value per slot.
     per_table : names of the other arrays of dynamic state.
     couples : whether :meth:`couple` is to be called.
+    observes : whether :meth:`observe` is to be called.
     """
 
     per_synapse: ClassVar[tuple[str, ...]] = ("weights",)
     per_table: ClassVar[tuple[str, ...]] = ()
     couples: ClassVar[bool] = False
+    observes: ClassVar[bool] = False
 
     def __init__(self, table: SynapseTable) -> None:
         self.table = table
@@ -49,6 +52,21 @@ class Rule:
     def frames(self) -> dict[str, DecayFrame]:
         """Return the frames of the rule's traces, in order, by the attribute that has their age."""
         return {}
+
+    def bind(self, groups: Mapping[str, tuple[int, int]], where: str) -> None:
+        """Find other groups that the rule depends on.
+
+        Parameters
+        ----------
+        groups : start and size of all spike sources and neuron groups in the index space that they
+            share.
+        where : starts the messages of errors.
+
+        Raises
+        ------
+        EngineError
+            naming ``where``, and the group that is missing or empty.
+        """
 
     def couple(
         self,
@@ -64,6 +82,9 @@ class Rule:
         source, target : potentials of the table's presynaptic and target neurons, mV, float64.
         from_source, into_target : currents of the same neurons, changed.
         """
+
+    def observe(self, spikes: NDArray[np.uint8], tick: int) -> None:
+        """Take note of a tick's spikes, uint8[sources + neurons], before any are delivered."""
 
     def deliver(self, pre: NDArray[np.intp], into: NDArray[np.float64]) -> None:
         """Send the spikes of a tick on their way.
@@ -96,6 +117,15 @@ class Rule:
 
     def intervene(self, learning: bool) -> None:
         """Do what is due after the present tick, if anything is."""
+
+    def check_values(self, values: Mapping[str, NDArray[Any]], where: str) -> None:
+        """Refuse a state that has the right form, but values that the rule never reaches.
+
+        Parameters
+        ----------
+        values : what is to be put into the attributes ``per_synapse`` and ``per_table``.
+        where : starts the messages of errors; quote and attribute's name follow.
+        """
 
     def reset(self) -> None:
         """Clear the dynamic state; the weights stay."""
