@@ -5,7 +5,15 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from ab_ros.engine import Depressing, Edges, Facilitating, GapJunction, Gated, Network
+from ab_ros.engine import (
+    Depressing,
+    Developmental,
+    Edges,
+    Facilitating,
+    GapJunction,
+    Gated,
+    Network,
+)
 from ab_ros.errors import EngineError
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
@@ -66,6 +74,16 @@ TYPES = {
         )
         for gate in ("transmission", "learning", "both")
     },
+    "developmental": (
+        Developmental(
+            lr=0.05,
+            critical_period=700,
+            eval_interval=150,
+            pruning_threshold=0.35,
+            min_source_fires=5,
+        ),
+        {"delay": 2},
+    ),
 }
 every_type = pytest.mark.parametrize("kind", TYPES)
 
@@ -278,6 +296,184 @@ def test_a_state_with_impossible_modulator_spikes_is_refused():
         network.restore(state)
 
 
+def young(backend, pre=1, precision="float64", **parameters):
+    """Sources, and one neuron that fires only when the test makes it."""
+    network = Network(backend=backend, precision=precision)
+    network.add_source("pre", pre)
+    network.add_neurons("post", 2, "RS", bias=-30.0)
+    network.connect("synapse", "pre", "post", Developmental(**parameters), weight=5.0)
+    return network.build()
+
+
+def grow(network, ticks, pre, post):
+    """Tick with the spikes of the first source and the first neuron at the given ticks."""
+    spikes = np.zeros((ticks, network.size("pre")), dtype=np.uint8)
+    current = np.zeros((ticks, 2))
+    spikes[list(pre), 0] = 1
+    current[list(post), 0] = 2000.0
+    fired = network.run(ticks, {"pre": spikes}, {"post": current})["post"]
+    assert np.flatnonzero(fired[:, 0]).tolist() == list(post)
+
+
+@every_backend
+@every_precision
+@pytest.mark.parametrize(
+    ("post", "expected"), [(1, 5.004756147123), (5, 5.003894003915), (0, 5.005)]
+)
+def test_developmental_learns_as_plastic(backend, precision, tolerance, post, expected):
+    network = young(backend, precision=precision)
+    grow(network, 10, [0], [post])
+    assert network.weights("synapse")[0, 0] == pytest.approx(expected, abs=min(tolerance, 1e-6))
+
+
+@every_backend
+@pytest.mark.parametrize(
+    ("pre", "post", "window", "rate"),
+    [
+        ([10], [10], 20, 1.0),
+        ([10], [30], 20, 1.0),
+        ([10], [31], 20, 0.0),
+        ([10], [9], 20, 0.0),
+        ([10], [15, 20, 25], 20, 1.0),  # at most one coincidence per presynaptic spike
+        ([10, 40], [15, 20, 25], 20, 0.5),
+        ([10, 12, 14], [20], 20, 1.0),  # each of them had its target's answer
+        ([10, 12, 40], [20, 61], 20, 2 / 3),
+        ([10, 80], [72, 79], 63, 0.5),
+        ([10, 80], [73, 80], 63, 1.0),
+        ([10], [11], 0, 0.0),
+        ([10], [10], 0, 1.0),
+    ],
+)
+def test_coincidences(backend, pre, post, window, rate):
+    network = young(backend, coincidence_window=window)
+    grow(network, 100, pre, post)
+    development = network.development("synapse")
+    assert development.rate.tolist() == [rate, 0.0]
+    assert development.information.tolist() == [rate * (1 - rate), 0.0]
+    assert (development.age, development.critical) == (100, True)
+
+
+@every_backend
+@pytest.mark.parametrize("window", [0, 7, 20, 63])
+def test_coincidences_of_any_spike_trains(backend, window):
+    network = Network(1, "float32", backend)
+    network.add_source("pre", 9)
+    network.add_neurons("post", 5, "FS", noise=12.0, bias=3.0)
+    network.connect("s", "pre", "post", Developmental(coincidence_window=window), weight=0.0)
+    network.build()
+    spikes = (np.random.default_rng(3).random((500, 9)) < 0.06).astype(np.uint8)
+    fired = network.run(500, {"pre": spikes})["post"]
+    assert fired.sum() > 50
+    rate = network.development("s").rate.reshape(9, 5)
+    for i in range(9):
+        times = np.flatnonzero(spikes[:, i])
+        for j in range(5):
+            hits = sum(fired[t : t + window + 1, j].any() for t in times)
+            assert rate[i, j] == hits / times.size
+
+
+@every_backend
+def test_pruning_removes_what_is_of_no_use_for_good(backend):
+    network = young(
+        backend,
+        pre=2,
+        critical_period=1000,
+        eval_interval=400,
+        pruning_threshold=0.1,
+        min_source_fires=10,
+    )
+    pre = list(range(0, 400, 20))
+    grow(network, 399, pre, [t + 3 for t in pre[::2]])
+    assert not np.isnan(network.weights("synapse")).any()
+    grow(network, 1, [], [])
+    # The first target answers every other spike, the second none; the second source is silent.
+    assert np.isnan(network.weights("synapse")).tolist() == [[False, True], [False, False]]
+    assert [len(part) for part in network.edges("synapse")] == [3, 3, 3]
+    development = network.development("synapse")
+    (evaluation,) = development.evaluations
+    assert (evaluation.age, evaluation.judged, evaluation.pruned) == (400, 2, 1)
+    assert (evaluation.information, evaluation.information_pruned) == (0.25, 0.0)
+    assert development.pruned_at.tolist() == [0, 400, 0, 0]
+    # It does not transmit any more, while its neighbour does.
+    grow(network, 1, [0], [])
+    pending = network.state()["neurons/pending"][network.ticks % 2]
+    assert pending[0] > 4.0
+    assert pending[1] == 0.0
+    # Weights are set and read without it; a reset does not bring it back.
+    network.set_weights("synapse", [1.0, 2.0, 3.0])
+    network.reset()
+    assert network.development("synapse").age == 401
+    matrix = network.weights("synapse")
+    assert np.array_equal(matrix, [[1.0, np.nan], [2.0, 3.0]], equal_nan=True)
+    with pytest.raises(EngineError, match=r"must be NaN exactly where no synapse is"):
+        network.set_weights("synapse", np.ones((2, 2)))
+
+
+@every_backend
+def test_pruning_ends_with_the_critical_period_and_rests_without_learning(backend):
+    def built():
+        return young(
+            backend,
+            critical_period=200,
+            eval_interval=50,
+            pruning_threshold=1.0,
+            min_source_fires=3,
+        )
+
+    def pruned(network):
+        return np.unique(network.development("synapse").pruned_at).tolist()
+
+    late = built()
+    grow(late, 210, [150, 160], [])
+    assert pruned(late) == [0]  # too few spikes in the critical period
+    grow(late, 300, range(0, 300, 10), [])
+    assert pruned(late) == [0]
+    assert not late.development("synapse").critical
+    assert late.development("synapse").rate.tolist() == [0.0, 0.0]
+    frozen = built()
+    frozen.learning = False
+    grow(frozen, 150, range(0, 150, 10), [])
+    assert pruned(frozen) == [0]
+    frozen.learning = True
+    grow(frozen, 49, [], [])
+    assert pruned(frozen) == [0]
+    grow(frozen, 1, [], [])
+    assert pruned(frozen) == [200]
+
+
+@every_backend
+def test_some_synapses_survive_a_long_development_and_learn(backend):
+    network = network_of("developmental", backend)
+    play(network, 0, 700)
+    development = network.development("in")
+    assert [e.age for e in development.evaluations] == [150, 300, 450, 600]
+    assert 0 < (development.pruned_at > 0).sum() < development.pruned_at.size
+    assert sum(e.pruned for e in development.evaluations) == (development.pruned_at > 0).sum()
+    before = network.weights("in")
+    play(network, 700, 1200)
+    after = network.weights("in")
+    assert np.array_equal(np.isnan(before), np.isnan(after))
+    assert np.nanmax(np.abs(after - before)) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("age", -1, r"in/age' must be in \[0, "),
+        ("pruned_at", 601, r"in/pruned_at' must be in \[0, 600\]"),
+        ("last_pre", 601, r"in/last_pre' must be in \[-64, 600\]"),
+        ("coincidences", 500, r"in/coincidences' must be in \[0, the spikes of the source\]"),
+    ],
+)
+def test_a_state_of_an_impossible_development_is_refused(entry, value, message):
+    network = network_of("developmental", "numpy")
+    play(network, 0, 600)
+    state = network.state()
+    state[f"projection/in/{entry}"][0] = value
+    with pytest.raises(EngineError, match=message):
+        network.restore(state)
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
@@ -290,6 +486,16 @@ def test_a_state_with_impossible_modulator_spikes_is_refused():
         (Gated, {"modulator_neurons": (0, -1)}, r"Gated\.modulator_neurons: must be at least 0"),
         (Gated, {"modulator_neurons": (1, 1)}, r"modulator_neurons: an index stands twice"),
         (Gated, {"tau_plus": 0.0}, r"Gated\.tau_plus: must be greater than 0"),
+        (
+            Developmental,
+            {"critical_period": -1},
+            r"Developmental\.critical_period: must be at least",
+        ),
+        (Developmental, {"eval_interval": 0}, r"Developmental\.eval_interval: must be at least 1"),
+        (Developmental, {"eval_interval": 2.5}, r"eval_interval: must be a whole number"),
+        (Developmental, {"coincidence_window": 64}, r"coincidence_window: must be at most 63"),
+        (Developmental, {"pruning_threshold": 1.1}, r"pruning_threshold: must be at most 1"),
+        (Developmental, {"critical_period": 10**6, "eval_interval": 1}, r"at most 100000 eval"),
         (Depressing, {"factor": float("nan")}, r"Depressing\.factor: must be finite"),
     ],
 )

@@ -5,6 +5,7 @@ from ab_ros.engine.neurons import PRESETS, NeuronParameters
 from ab_ros.engine.synapses import (
     SYNAPSE_TYPES,
     Depressing,
+    Developmental,
     Facilitating,
     Fixed,
     GapJunction,
@@ -19,6 +20,7 @@ __all__ = [
     "PRESETS",
     "SYNAPSE_TYPES",
     "Depressing",
+    "Developmental",
     "Edges",
     "Facilitating",
     "Fixed",

@@ -60,12 +60,25 @@ class Placement:
     pre_start: int
     signature: NDArray[np.uint64]
 
-    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return pre and post of each synapse, relative to the connected parts."""
+    @property
+    def living(self) -> Selection:
+        """The slots of the synapses that exist still."""
+        alive = self.rule.living()
+        if alive is None:
+            return self.slots
+        slots = np.arange(self.rule.table.size)[self.slots]
+        return slots[alive[slots]]
+
+    def edges(self, slots: Selection | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pre and post of the synapses in ``slots``, or of all that exist still.
+
+        They are relative to the connected parts.
+        """
         table = self.rule.table
-        rows = np.repeat(np.arange(table.pre_size), np.diff(table.row_start))[self.slots]
+        slots = self.living if slots is None else slots
+        rows = np.repeat(np.arange(table.pre_size), np.diff(table.row_start))[slots]
         pre = rows + (table.pre_start - self.pre_start)
-        post = table.targets[self.slots].astype(np.int64)
+        post = table.targets[slots].astype(np.int64)
         return pre, post + (table.post_start - self.projection.post_start)
 
     def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -83,7 +96,8 @@ class Placement:
                 f" an array [pre, post]; use edges()"
             )
         matrix = np.full(shape, np.nan, dtype=values.dtype)
-        matrix[self.edges()] = values[self.slots]
+        slots = self.living
+        matrix[self.edges(slots)] = values[slots]
         return matrix
 
     def values_of(self, given: ArrayLike) -> NDArray[np.float64]:
@@ -128,7 +142,8 @@ class Circuit:
     ----------
     source_count : indices below it are spike sources, those from it on are neurons.
     neurons : parameters and state of the neurons.
-    rules : one per distinct (synapse parameters, delay).
+    rules : one per distinct (synapse parameters, delay), or per projection for the types that keep
+        accounts of each.
     placements : by projection name.
     pending : float64[longest delay + 1, neurons], input that arrives at tick t in row t modulo
         the number of rows.
@@ -152,11 +167,11 @@ class Circuit:
             starts[group.name] = (self.source_count + group.start, group.size)
         longest = max((p.delay for p, _ in projections), default=1)
         self.pending = np.zeros((longest + 1, self.neurons.size))
-        alike: dict[tuple[Synapse, int], list[tuple[Projection, Synapses]]] = {}
+        alike: dict[tuple[Synapse, int, str], list[tuple[Projection, Synapses]]] = {}
         for projection, synapses in projections:
-            alike.setdefault((projection.synapse, projection.delay), []).append(
-                (projection, synapses)
-            )
+            own = "" if projection.synapse.shares_table else projection.name
+            key = (projection.synapse, projection.delay, own)
+            alike.setdefault(key, []).append((projection, synapses))
         for members in alike.values():
             rule = self._place(members, real)
             rule.bind(starts, f"projection {members[0][0].name!r}")

@@ -10,17 +10,24 @@ from numpy.typing import NDArray
 from ab_ros.engine import kernels
 from ab_ros.engine.circuit import Circuit
 from ab_ros.engine.kernels import (
+    AGE_COLUMNS,
+    COINCIDENCE_WINDOW,
     COLUMN,
+    CRITICAL_PERIOD,
     DEPRESSING,
+    DEVELOPMENTAL,
     DEVIATION,
     FACILITATING,
+    FIRES,
     FIRST_FRAME,
     FIRST_FRAME_SIZE,
     FIXED,
     GAP_JUNCTION,
     GATED,
+    LAST_POST,
     LEARNING,
     LEARNING_SLOT,
+    LIFE,
     MODULATOR_COUNT,
     MODULATOR_SPIKES,
     MODULATORS,
@@ -41,6 +48,7 @@ from ab_ros.engine.kernels import (
 )
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.depressing import DepressingRule
+from ab_ros.engine.synapses.developmental import DevelopmentalRule
 from ab_ros.engine.synapses.facilitating import FacilitatingRule
 from ab_ros.engine.synapses.fixed import FixedRule
 from ab_ros.engine.synapses.gap_junction import GapJunctionRule
@@ -64,8 +72,9 @@ class CompiledAdvance:
         real = tables[0].real if tables else np.dtype(np.float32)
         self._tables = np.zeros((len(tables), TABLE_COLUMNS), dtype=np.int64)
         self._parameters = np.zeros((len(tables), PARAMETER_COLUMNS))
-        self._ages = np.zeros((len(tables), 2), dtype=np.int64)
+        self._ages = np.zeros((len(tables), AGE_COLUMNS), dtype=np.int64)
         self._frames = [list(rule.frames().values()) for rule in circuit.rules]
+        self._clocks = [[frame.age for frame in pair] for pair in self._frames]
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
@@ -85,6 +94,17 @@ class CompiledAdvance:
             self._lay(self._rules, "modulators", MODULATORS, np.int64),
             self._lay(self._rules, "modulator_spikes", MODULATOR_SPIKES, np.int64),
         )
+        self._lives = (
+            self._lay(self._rules, "coincidences", LIFE, np.int32),
+            self._lay(self._rules, "pruned_at", LIFE, np.int32),
+            self._lay(self._rules, "fires", FIRES, np.int64),
+            self._lay(self._rules, "history", FIRES, np.uint64),
+            self._lay(self._rules, "last_pre", FIRES, np.int64),
+            self._lay(self._rules, "last_post", LAST_POST, np.int64),
+        )
+        for clocks, rule in zip(self._clocks, self._rules, strict=True):
+            if isinstance(rule, DevelopmentalRule):
+                clocks.append(rule.age)
         frames: list[DecayFrame] = []
         for row, pair in zip(self._tables, self._frames, strict=True):
             for index, frame in enumerate(pair):
@@ -104,9 +124,9 @@ class CompiledAdvance:
         learning: bool,
     ) -> None:
         """Tick the circuit; see :func:`~ab_ros.engine.circuit.advance`."""
-        for ages, frames in zip(self._ages, self._frames, strict=True):
-            for index, frame in enumerate(frames):
-                ages[index] = frame.age[0]
+        for ages, clocks in zip(self._ages, self._clocks, strict=True):
+            for index, clock in enumerate(clocks):
+                ages[index] = clock[0]
         n = circuit.neurons
         self._kernel(
             circuit.tick,
@@ -120,14 +140,15 @@ class CompiledAdvance:
             self._parameters,
             self._ages,
             self._arrays,
+            self._lives,
             self._down,
             self._up,
             self._fired,
         )
         circuit.tick += raster.shape[0]
-        for ages, frames in zip(self._ages, self._frames, strict=True):
-            for index, frame in enumerate(frames):
-                frame.age[0] = ages[index]
+        for ages, clocks in zip(self._ages, self._clocks, strict=True):
+            for index, clock in enumerate(clocks):
+                clock[0] = ages[index]
 
     def _lay(self, owners: list[Any], name: str, column: int, dtype: Any) -> NDArray[Any]:
         """Lay the owners' arrays end to end, and put views of the whole in their place."""
@@ -151,6 +172,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         DepressingRule: DEPRESSING,
         GapJunctionRule: GAP_JUNCTION,
         GatedRule: GATED,
+        DevelopmentalRule: DEVELOPMENTAL,
     }
     table = rule.table
     row[:ROW] = (
@@ -182,3 +204,6 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         parameters[THRESHOLD] = gated.threshold
         row[MODULATOR_COUNT] = rule.modulators.size
         row[STOPS] = TRANSMISSION * gated.gates_transmission + LEARNING * gated.gates_learning
+    elif isinstance(rule, DevelopmentalRule):
+        row[COINCIDENCE_WINDOW] = rule.parameters.coincidence_window
+        row[CRITICAL_PERIOD] = rule.parameters.critical_period

@@ -14,18 +14,24 @@ from numba import njit
 
 from ab_ros.engine.neurons import V_CLIP_HIGH, V_CLIP_LOW, V_SPIKE
 from ab_ros.engine.synapses.decay import FLUSH
+from ab_ros.engine.synapses.developmental import HISTORY
 from ab_ros.engine.synapses.gated import WINDOW
 from ab_ros.engine.synapses.plastic import DEPRESSION
 
 # Compiled code is cached with these numbers in it, and the cache only notices changes of this file:
 # touch it after a change of the constants that it imports.
-FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION, GATED = range(7)
+FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION, GATED, DEVELOPMENTAL = (
+    range(8)
+)
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
 ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
 FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(13, 17)
 DEVIATION, MODULATORS, MODULATOR_COUNT, MODULATOR_SPIKES, STOPS = range(17, 22)
-TABLE_COLUMNS = 22
+LIFE, FIRES, LAST_POST, COINCIDENCE_WINDOW, CRITICAL_PERIOD = range(22, 27)
+TABLE_COLUMNS = 27
+# Columns of its ages (int64): of both frames, and of developmental synapses.
+AGE_COLUMNS = 3
 # Bits of what a closed gate stops.
 TRANSMISSION, LEARNING = 1, 2
 # Columns of its parameters (float64).
@@ -90,6 +96,23 @@ def _deliver(
             row = table[ROW] + i - start
             for s in range(slot + row_start[row], slot + row_start[row + 1]):
                 into[targets[s]] += np.float64(weights[s])
+
+
+@_compile
+def _deliver_living(
+    table: Any, fired: Any, count: int, later: Any, arrays: Any, pruned_at: Any
+) -> None:
+    row_start, targets, weights = arrays[:3]
+    start, stop, slot = table[PRE_START], table[PRE_STOP], table[SLOT]
+    life = table[LIFE] - slot
+    into = later[table[POST_START] : table[POST_STOP]]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            row = table[ROW] + i - start
+            for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                if pruned_at[life + s] == 0:
+                    into[targets[s]] += np.float64(weights[s])
 
 
 @_compile
@@ -162,6 +185,51 @@ def _active(
 
 
 @_compile
+def _ones(word: Any) -> Any:
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    pairs = np.uint64(0x3333333333333333)
+    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int32((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@_compile
+def _count_coincidences(
+    table: Any, age: int, fired: Any, count: int, source_count: int, arrays: Any, lives: Any
+) -> None:
+    column_start, by_target, sources = arrays[3:6]
+    coincidences, pruned_at, fires, history, last_pre, last_post = lives
+    learning_slot, life = table[LEARNING_SLOT], table[LIFE]
+    start, stop = table[PRE_START], table[PRE_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            pre = table[FIRES] + i - start
+            passed = age - last_pre[pre]
+            kept = np.uint64(0)
+            if passed < HISTORY:
+                kept = history[pre] << np.uint64(passed)
+            history[pre] = kept | np.uint64(1)
+            last_pre[pre] = age
+            fires[pre] += 1
+    start, stop = source_count + table[POST_START], source_count + table[POST_STOP]
+    for k in range(count):
+        i = fired[k]
+        if start <= i < stop:
+            post = table[LAST_POST] + i - start
+            reach = min(table[COINCIDENCE_WINDOW] + 1, age - last_post[post])
+            column = table[COLUMN] + i - start
+            for at in range(column_start[column], column_start[column + 1]):
+                s = by_target[learning_slot + at]
+                pre = table[FIRES] + sources[learning_slot + s]
+                bits = reach - (age - last_pre[pre])
+                if bits > 0 and pruned_at[life + s] == 0:
+                    mask = ~np.uint64(0) >> np.uint64(HISTORY - bits)
+                    coincidences[life + s] += _ones(history[pre] & mask)
+            last_post[post] = age
+
+
+@_compile
 def _plastic(
     table: Any,
     parameters: Any,
@@ -171,9 +239,11 @@ def _plastic(
     source_count: int,
     learning: bool,
     arrays: Any,
+    pruned_at: Any,
     down: Any,
     up: Any,
 ) -> None:
+    mortal, life = table[KIND] == DEVELOPMENTAL, table[LIFE]
     row_start, targets, weights, column_start, by_target, sources, pre_trace, post_trace = arrays[
         :8
     ]
@@ -190,6 +260,8 @@ def _plastic(
             row = table[ROW] + i - start
             if learning:
                 for s in range(slot + row_start[row], slot + row_start[row + 1]):
+                    if mortal and pruned_at[life + s - slot] != 0:
+                        continue
                     amount = weaken * post_trace[table[POST_TRACE] + targets[s]]
                     weight = np.float64(weights[s])
                     weights[s] = _moved(weight, amount, parameters[WEAK], w_min, w_max)
@@ -202,6 +274,8 @@ def _plastic(
             if learning:
                 for at in range(column_start[column], column_start[column + 1]):
                     s = by_target[learning_slot + at]
+                    if mortal and pruned_at[life + s] != 0:
+                        continue
                     amount = strengthen * pre_trace[table[PRE_TRACE] + sources[learning_slot + s]]
                     weight = np.float64(weights[slot + s])
                     weights[slot + s] = _moved(weight, amount, parameters[STRONG], w_min, w_max)
@@ -255,10 +329,11 @@ def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
     kind = table[KIND]
     ages[0] += 1
     ages[1] += 1
+    ages[2] += 1
     first = ages[0] == table[FIRST_FRAME_SIZE] - 1
     second = ages[1] == table[SECOND_FRAME_SIZE] - 1
     rows = table[PRE_STOP] - table[PRE_START]
-    if kind in (PLASTIC, GATED):
+    if kind in (PLASTIC, GATED, DEVELOPMENTAL):
         if first:
             start = table[PRE_TRACE]
             _renew(arrays[6], start, start + rows, down[table[FIRST_FRAME] + ages[0]])
@@ -295,6 +370,7 @@ def advance(
     parameters: Any,
     ages: Any,
     arrays: Any,
+    lives: Any,
     down: Any,
     up: Any,
     fired: Any,
@@ -332,11 +408,17 @@ def advance(
                 use = parameters[k, USE]
                 age = ages[k, 0]
                 _deliver_by_gain(table, use, age, fired, count, later, arrays, arrays[10], down, up)
+            elif kind == DEVELOPMENTAL:
+                _deliver_living(table, fired, count, later, arrays, lives[1])
+                if ages[k, 2] < table[CRITICAL_PERIOD]:
+                    _count_coincidences(
+                        table, ages[k, 2], fired, count, source_count, arrays, lives
+                    )
             elif not stopped & TRANSMISSION:
                 _deliver(table, fired, count, later, arrays[0], arrays[1], arrays[2])
             if kind == FIXED:
                 continue
-            if kind in (PLASTIC, GATED):
+            if kind in (PLASTIC, GATED, DEVELOPMENTAL):
                 _plastic(
                     table,
                     parameters[k],
@@ -346,6 +428,7 @@ def advance(
                     source_count,
                     learning and not stopped & LEARNING,
                     arrays,
+                    lives[1],
                     down,
                     up,
                 )

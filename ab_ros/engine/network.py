@@ -15,6 +15,7 @@ from ab_ros.engine.description import Description
 from ab_ros.engine.groups import NeuronGroup, NoiseStream
 from ab_ros.engine.inputs import checked_current, checked_spikes
 from ab_ros.engine.snapshot import check_circuit, check_state, circuit_state, restore_circuit
+from ab_ros.engine.synapses.developmental import Development, DevelopmentalRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.validation import check_count
 from ab_ros.errors import EngineError, one_of
@@ -238,6 +239,8 @@ class Network(Description):
     def weights(self, name: str) -> NDArray[np.floating[Any]]:
         """Return a projection's weights as an array [pre, post], NaN where there is no synapse.
 
+        A pruned synapse is none.
+
         Raises
         ------
         EngineError
@@ -253,12 +256,19 @@ class Network(Description):
             raise EngineError(f"projection {name!r}: its synapses have no eligibility")
         return placement.matrix(placement.rule.current_eligibility())
 
+    def development(self, name: str) -> Development:
+        """Return the age, prunings and Fisher information of developmental synapses."""
+        placement = self._placement(name)
+        if not isinstance(placement.rule, DevelopmentalRule):
+            raise EngineError(f"projection {name!r}: its synapses do not develop")
+        return placement.rule.development(*placement.edges(placement.slots))
+
     def edges(
         self, name: str
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating[Any]]]:
         """Return pre, post and weight of a projection's synapses, ordered by (pre, post)."""
         placement = self._placement(name)
-        return (*placement.edges(), placement.rule.weights[placement.slots].copy())
+        return (*placement.edges(), placement.rule.weights[placement.living].copy())
 
     def set_weights(self, name: str, weight: ArrayLike) -> None:
         """Set the weights of a projection's synapses; the wiring stays.
@@ -271,7 +281,7 @@ class Network(Description):
         placement = self._placement(name)
         values = placement.values_of(weight)
         placement.projection.synapse.check_weights(values, f"projection {name!r}")
-        placement.rule.weights[placement.slots] = values
+        placement.rule.weights[placement.living] = values
 
     def reset(self, seed: int | None = None) -> None:
         """Return all dynamic state to the start; the weights stay.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ab_ros.engine.synapses.depressing import Depressing
+from ab_ros.engine.synapses.developmental import Developmental
 from ab_ros.engine.synapses.facilitating import Facilitating
 from ab_ros.engine.synapses.fixed import Fixed
 from ab_ros.engine.synapses.gap_junction import GapJunction
@@ -22,6 +23,7 @@ SYNAPSE_TYPES: dict[str, type[Synapse]] = {
         Depressing,
         GapJunction,
         Gated,
+        Developmental,
     )
 }
 """Synapse types by the name that recipes use."""
@@ -45,6 +47,7 @@ def synapse_parameters(synapse: str | Synapse, where: str = "synapse") -> Synaps
 __all__ = [
     "SYNAPSE_TYPES",
     "Depressing",
+    "Developmental",
     "Facilitating",
     "Fixed",
     "GapJunction",

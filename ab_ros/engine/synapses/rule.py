@@ -53,6 +53,10 @@ class Rule:
         """Return the frames of the rule's traces, in order, by the attribute that has their age."""
         return {}
 
+    def living(self) -> NDArray[np.bool_] | None:
+        """Return which synapses exist still, bool[synapses]; None means all."""
+        return None
+
     def bind(self, groups: Mapping[str, tuple[int, int]], where: str) -> None:
         """Find other groups that the rule depends on.
 
@@ -136,6 +140,7 @@ class Synapse(ABC):
 
     type_name: ClassVar[str]
     has_columns: ClassVar[bool] = False
+    shares_table: ClassVar[bool] = True
 
     @abstractmethod
     def rule(self, table: SynapseTable) -> Rule:
