@@ -14,6 +14,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from ros_process import NodeProcess, Peer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ab_ros.contract import Contract
@@ -163,6 +164,11 @@ class Rig:
         self.stamped = Values(
             peer, TwistStamped, within("cmd_vel_stamped"), lambda m: m.twist.angular.z
         )
+        # Made early: a client that has only just been made may miss its answer.
+        self._clients = {
+            name: peer.node.create_client(Trigger, within(f"motor/{name}"))
+            for name in ("halt", "resume")
+        }
         self.positions = (self.forward, self.hand, self.state_command)
         self.velocities = (self.wheel, self.twist, self.stamped)
         self.clock = clock or (lambda: peer.node.get_clock().now().nanoseconds * 1e-9)
@@ -223,6 +229,25 @@ class Rig:
         """Wait for the answer to a cycle."""
         return self.peer.until(lambda: self.answers(run, number), f"answer to {number}")[0]
 
+    def ask(self, **changes: Any) -> CycleDone:
+        """Send cycles until one has an answer: nodes that discover each other may miss some."""
+        sent: list[tuple[str, int]] = []
+        due = [0.0]
+
+        def answered() -> list[CycleDone]:
+            if time.monotonic() >= due[0]:
+                due[0] = time.monotonic() + 0.3
+                sent.append(self.send(**changes))
+            return [done for cycle in sent for done in self.answers(*cycle)]
+
+        return self.peer.until(answered, "any answer")[0]
+
+    def known(self) -> None:
+        """Wait until the motor node knows the run, by cycles that cannot be executed."""
+        self.peer.until(
+            lambda: self.ask(populations=[]).code != int(MotorStatus.WRONG_RUN), "the run"
+        )
+
     def executed(self, count: int = 1) -> None:
         """Wait until some more cycles have been executed."""
         begin = len(self.done.heard)
@@ -256,6 +281,13 @@ class Rig:
 
         self.peer.until(is_ready, f"a motor node that is ready; {self.status.last}")
 
+    def trigger(self, name: str) -> Any:
+        """Call ``~/halt`` or ``~/resume`` and return the response."""
+        self.peer.until(self._clients[name].service_is_ready, f"service {name}")
+        future = self._clients[name].call_async(Trigger.Request())
+        self.peer.until(future.done, f"an answer from {name}")
+        return future.result()
+
     def listen(self, duration: float) -> None:
         """Listen for a while: for what must not come."""
         until = time.monotonic() + duration
@@ -279,3 +311,5 @@ class Rig:
         self._feel.destroy()
         for publisher in (self._contract, self._spikes, self._states):
             self.peer.node.destroy_publisher(publisher)
+        for client in self._clients.values():
+            self.peer.node.destroy_client(client)

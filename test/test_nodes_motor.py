@@ -23,7 +23,6 @@ from motor_rig import BRAIN, CONTRACT, CYCLE, DT, NEURONS, Rig, T, motor
 from ros_process import NodeProcess, Peer
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from ab_ros.contract import Contract
 from ab_ros.motion import Code, Command, GroupSettings, Quantity, State
@@ -257,7 +256,7 @@ def test_a_joint_state_that_is_not_finite_holds_the_robot_until_the_next(rig: Ri
 
 
 def test_a_halt_stays_until_resume(rig: Rig) -> None:
-    halted = rig.peer.call(Trigger, "motor/halt", Trigger.Request())
+    halted = rig.trigger("halt")
     since = time.monotonic()
     assert halted.success
     stopped(rig, since)
@@ -269,9 +268,9 @@ def test_a_halt_stays_until_resume(rig: Rig) -> None:
     rig.feeling = True
     rig.begin("after the halt")
     assert rig.answer(*rig.send()).code == Code.HALTED
-    assert rig.peer.call(Trigger, "motor/resume", Trigger.Request()).success
+    assert rig.trigger("resume").success
     rig.executed(2)
-    again = rig.peer.call(Trigger, "motor/resume", Trigger.Request())
+    again = rig.trigger("resume")
     assert not again.success
     assert "nothing to resume from" in again.message
 
@@ -398,9 +397,12 @@ def test_a_second_motor_node_of_one_name_does_not_become_active(rig: Rig, tmp_pa
     topics = len(rig.peer.node.get_publishers_info_by_topic("/arm/cmd"))
     with motor(parameters(tmp_path)) as second:
         second.wait_for("another node named /motor is running, and does not become active")
-        assert rig.peer.state("motor") in ("active", "inactive")
-        rig.executed(2)
-        for run, number in list(rig.sent)[-3:-1]:
+        # On a busy computer it may learn of the first one late; it then stops, and stays so.
+        rig.listen(0.7)
+        before = set(rig.sent)
+        rig.executed(3)
+        rig.listen(0.1)
+        for run, number in sorted(set(rig.sent) - before)[1:-1]:
             assert len(rig.answers(run, number)) == 1
         second.signal(signal.SIGTERM)
         assert second.end() == 0
@@ -462,18 +464,18 @@ def test_limits_that_the_file_lacks_are_waited_for(peer: Peer, tmp_path: Path) -
         rig.reaches(State.INACTIVE, Code.NOT_ACTIVE)
         rig.begin("limits")
         rig.feeling = True
-        refused = rig.answer(*rig.send())
+        refused = rig.ask()
         assert (refused.executed, refused.code) == (False, Code.NOT_ACTIVE)
         assert "channel 'a' has no velocity limit" in refused.reason
         # A halt comes before there is anything to halt, and is not forgotten.
-        assert peer.call(Trigger, "/waits/motor/halt", Trigger.Request()).success
+        assert rig.trigger("halt").success
         description.publish(String(data="<robot"))
         rig.process.wait_for("robot_description: is not XML")
         description.publish(String(data=URDF.format(JOINT.format("a", 2))))
         rig.process.wait_for("lacks it, too: groups.arm: channel 'b' has no velocity limit")
         description.publish(String(data=URDF.format(JOINT.format("a", 2) + JOINT.format("b", 2))))
         rig.reaches(State.HOLDING, Code.HALTED)
-        assert peer.call(Trigger, "/waits/motor/resume", Trigger.Request()).success
+        assert rig.trigger("resume").success
         rig.reaches(State.ACTIVE)
         rig.beating = True
         rig.executed(2)
@@ -599,11 +601,11 @@ def test_a_clock_that_goes_back_throws_away_what_still_plays(peer: Peer, tmp_pat
         rig.begin("timed")
         rig.feeling = True
         rig.ready()
-        before = {name: values.value for name, values in zip("cgj", rig.positions, strict=True)}
+        rig.known()
+        assert rig.forward.value is None
         # A cycle of 4 s.
         assert rig.answer(*rig.send(dt=0.1)).executed
         rig.peer.until(lambda: (rig.forward.value or 0.0) > 0.0, "the first points")
-        assert before["c"] is None
         rig.feeling = False
         offset[0] = 100.0
         status = rig.reaches(State.HOLDING, Code.CLOCK_JUMP)
@@ -635,6 +637,7 @@ def test_in_lockstep_a_cycle_waits_for_its_joint_state_but_not_for_ever(
         rig.peer.until(lambda: rig.status.last.state == State.SEEDING, "an active node")
         rig.feel()
         rig.peer.until(lambda: rig.status.last.state != State.SEEDING, "a seed")
+        rig.known()
         assert rig.answer(*rig.send()).executed
         rig.peer.until(lambda: rig.hand.heard and rig.wheel.heard, "commands")
         # In lockstep the end of the cycle is commanded at once.

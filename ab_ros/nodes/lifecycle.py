@@ -56,6 +56,8 @@ class AbNode(GatedNode, Generic[S]):
     """Whether the node refuses to be active beside another one of its name."""
     discovery_time: ClassVar[float] = 1.0
     """How long a unique node looks for others before it activates itself, s."""
+    newcomer_time: ClassVar[float] = 5.0
+    """How long a unique node gives way to another one that it learns of late, s."""
 
     def __init__(self, *, arguments: Sequence[str] | None = None, **options: Any) -> None:
         super().__init__(self.node_name, **options)
@@ -174,7 +176,7 @@ class AbNode(GatedNode, Generic[S]):
     def _watch_graph(self) -> None:
         self._look_for_twins()
         # Who came first goes on; discovery takes a while, so a newcomer may learn of it late.
-        newcomer = time.monotonic() - self._born < 2.0 * self.discovery_time
+        newcomer = time.monotonic() - self._born < self.newcomer_time
         if self._active and self.unique and self._twins and newcomer:
             self.trigger_deactivate()
             if self.autostart:
