@@ -120,7 +120,8 @@ class Robot:
             assert seconds(seen[-1].header.stamp) == pytest.approx(time, abs=1e-9)
 
     def begin(self) -> None:
-        self.until(lambda: self.joints and self.images and self.infos and self.targets, "sensors")
+        seen = (self.joints, self.images, self.infos, self.targets, self.urdf)
+        self.until(lambda: all(seen), "sensors and description")
         if self.cycle_done.get_subscription_count():
             self.until(
                 lambda: all(p.get_subscription_count() for p in self.publishers), "subscriptions"
