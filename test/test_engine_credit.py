@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ab_ros.engine import Network, RewardPlastic
+from ab_ros.errors import EngineError
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
 BACKENDS = ["numpy", pytest.param("numba", marks=needs_numba)]
@@ -147,3 +148,102 @@ def test_without_learning_a_reward_still_spends_eligibility(backend):
     network.reward(everywhere=1.0)
     assert np.array_equal(network.weights("left"), weights)
     assert np.array_equal(network.eligibility("left"), eligibility / 2)
+
+
+def signalled(backend, precision="float64"):
+    """Eligibility, and then silence in which nothing but a signal changes weights."""
+    network = network_of(backend, precision)
+    cycle(network, 0)
+    return network
+
+
+def test_a_signal_changes_weights_by_the_eligibility_of_every_tick(backend):
+    network = signalled(backend)
+    weights, eligibility = network.weights("left"), network.eligibility("left")
+    network.learning = False
+    still = network_of(backend)
+    still.restore(network.state())
+    network.learning = True
+    network.set_reward_signal({"left": 0.02})
+    for _ in range(10):
+        network.tick()
+        still.tick()
+        weights += 0.2 * 0.02 * still.eligibility("left") * (10.0 - weights) / 10.0
+    np.testing.assert_allclose(network.weights("left"), weights, rtol=0, atol=1e-12)
+    assert np.array_equal(network.weights("right"), still.weights("right"))
+    # It spends no eligibility.
+    assert (eligibility > 0).any()
+    assert np.array_equal(network.eligibility("left"), still.eligibility("left"))
+
+
+def test_a_negative_signal_weakens_by_its_gain(backend):
+    network = network_of(backend, negative_gain=1.5)
+    cycle(network, 0)
+    before = network.weights("right")
+    network.set_reward_signal(everywhere=-0.1)
+    network.tick()
+    change = 1.5 * 0.2 * 0.1 * network.eligibility("right") * before / 10.0
+    # The eligibility that counts is that of the end of the tick.
+    np.testing.assert_allclose(network.weights("right"), before - change, rtol=0, atol=1e-12)
+
+
+def test_a_signal_lasts_until_it_is_set_anew(backend):
+    network = signalled(backend)
+    network.set_reward_signal({"left": 0.5}, -0.25)
+    assert network.reward_signal == {"left": 0.5, "right": -0.25}
+    network.set_reward_signal({"right": 0.0})
+    assert network.reward_signal == {"left": 0.5, "right": 0.0}
+    network.set_reward_signal(everywhere=0.0)
+    before = network.weights("left")
+    network.run(10)
+    assert np.array_equal(network.weights("left"), before)
+    network.set_reward_signal(everywhere=1.0)
+    network.learning = False
+    network.run(10)
+    assert np.array_equal(network.weights("left"), before)
+    network.reset()
+    assert network.reward_signal == {"left": 0.0, "right": 0.0}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_signal_is_bit_identical_however_it_is_run(backend, precision):
+    def learned(backend, step, interrupted=False):
+        network = signalled(backend, precision)
+        network.set_reward_signal({"left": 0.02}, -0.01)
+        for start in range(CYCLE, 10 * CYCLE, step):
+            network.run(step, {"eye": SPIKES[start : start + step]})
+            if interrupted:
+                state = network.state()
+                network = network_of(backend, precision)
+                network.restore(state)
+        return network.state()
+
+    whole = learned("numpy", 9 * CYCLE)
+    for other in (learned(backend, 9 * CYCLE), learned(backend, CYCLE, True)):
+        assert other.keys() == whole.keys()
+        assert all(np.array_equal(whole[key], other[key]) for key in whole)
+
+
+def test_signals_that_are_refused(backend):
+    network = signalled(backend)
+    for by_layer, everywhere, message in [
+        ({"up": 0.1}, None, r"signal: unknown layer 'up'; one of: left, right"),
+        ({"left": 1.5}, None, r"signal of layer 'left': must be at most 1 \(got 1\.5\)"),
+        ({}, float("inf"), r"signal everywhere: must be finite"),
+    ]:
+        with pytest.raises(EngineError, match=message):
+            network.set_reward_signal(by_layer, everywhere)
+    assert network.reward_signal == {"left": 0.0, "right": 0.0}
+    state = network.state()
+    state["credit/signal"][0] = -2.0
+    with pytest.raises(EngineError, match=r"entry 'credit/signal' must be in \[-1, 1\]"):
+        network.restore(state)
+
+
+def test_a_state_from_before_there_was_a_signal_has_none(backend):
+    network = signalled(backend)
+    state = network.state()
+    del state["credit/signal"]
+    network.set_reward_signal(everywhere=0.5)
+    network.restore(state)
+    assert network.reward_signal == {"left": 0.0, "right": 0.0}

@@ -79,6 +79,7 @@ class CompiledAdvance:
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
                 rule.apply = kernels.apply_reward
+                rule.apply_signal = kernels.apply_signal
         self._arrays = (
             self._lay(tables, "row_start", ROW, np.int64),
             self._lay(tables, "targets", SLOT, np.int32),

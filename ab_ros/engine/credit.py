@@ -1,4 +1,4 @@
-"""Credit assignment: which cycle's eligibility a reward is for."""
+"""Credit assignment: which synapses, and which cycle's eligibility, a reward is for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from ab_ros.engine.circuit import Placement
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.validation import check_count, check_number
 from ab_ros.errors import EngineError, one_of
+
+SIGNAL = "credit/signal"
+"""The entry of a state that holds the continuous signal."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Credit:
         # Projections may share a rule.
         self._rules = list({id(rule): rule for _, rule, _ in self._rewarded}.values())
         self._history = history
+        self._signal = np.zeros(len(self._rewarded))
         self._marks: list[_Mark] = []
         self.missed = 0
 
@@ -69,13 +73,7 @@ class Credit:
         EngineError
             for an unknown layer, or a reward that is not in [-1, 1].
         """
-        layers = list(dict.fromkeys(p.layer for p, _, _ in self._rewarded if p.layer))
-        for layer, value in by_layer.items():
-            if layer not in layers:
-                raise EngineError(f"reward: unknown layer {layer!r}; {one_of(layers)}")
-            check_number(f"reward of layer {layer!r}", value, ge=-1.0, le=1.0)
-        if everywhere is not None:
-            check_number("reward everywhere", everywhere, ge=-1.0, le=1.0)
+        self._check("reward", by_layer, everywhere)
         credited: _Mark | None = None
         later: list[tuple[int, int]] = []
         if cycle is not None:
@@ -88,8 +86,7 @@ class Credit:
                 self.missed += 1
                 return False
         for projection, rule, slots in self._rewarded:
-            own = projection.layer
-            modulation = everywhere if own is None else by_layer.get(own, everywhere)
+            modulation = _of_layer(projection.layer, by_layer, everywhere)
             if modulation is None:
                 continue
             rule.reward(
@@ -102,18 +99,57 @@ class Credit:
             )
         return True
 
+    def signal(self, by_layer: Mapping[str, float], everywhere: float | None) -> None:
+        """Set the level of the continuous signal; layers that are not mentioned keep theirs.
+
+        Raises
+        ------
+        EngineError
+            for an unknown layer, or a level that is not in [-1, 1].
+        """
+        self._check("signal", by_layer, everywhere)
+        for index, (projection, _, _) in enumerate(self._rewarded):
+            level = _of_layer(projection.layer, by_layer, everywhere)
+            if level is not None:
+                self._signal[index] = level
+        self._pass_signal_on()
+
+    def levels(self) -> dict[str, float]:
+        """Return the level of the continuous signal by projection."""
+        levels = self._signal.tolist()
+        return {p.name: level for (p, _, _), level in zip(self._rewarded, levels, strict=True)}
+
+    def _pass_signal_on(self) -> None:
+        for rule in self._rules:
+            rule.signals = []
+        for (_, rule, slots), level in zip(self._rewarded, self._signal.tolist(), strict=True):
+            if level:
+                rule.signals.append((slots, level))
+
+    def _check(self, what: str, by_layer: Mapping[str, float], everywhere: float | None) -> None:
+        layers = list(dict.fromkeys(p.layer for p, _, _ in self._rewarded if p.layer))
+        for layer, value in by_layer.items():
+            if layer not in layers:
+                raise EngineError(f"{what}: unknown layer {layer!r}; {one_of(layers)}")
+            check_number(f"{what} of layer {layer!r}", value, ge=-1.0, le=1.0)
+        if everywhere is not None:
+            check_number(f"{what} everywhere", everywhere, ge=-1.0, le=1.0)
+
     def reset(self) -> None:
-        """Forget all marks and the count of missed rewards."""
+        """Forget all marks and the count of missed rewards; end the signal."""
         self._marks = []
         self.missed = 0
+        self._signal.fill(0.0)
+        self._pass_signal_on()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return marks and counter, oldest mark first."""
+        """Return marks, oldest first, counter and signal."""
         state: dict[str, NDArray[Any]] = {
             "credit/marks": np.array(
                 [[mark.cycle, mark.tick] for mark in self._marks], dtype=np.int64
             ).reshape(-1, 2),
             "credit/missed": np.array([self.missed], dtype=np.int64),
+            SIGNAL: self._signal.copy(),
         }
         places = [mark.place for mark in self._marks]
         for projection, rule, slots in self._rewarded:
@@ -122,8 +158,11 @@ class Credit:
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over marks and counter."""
+        """Take over marks, counter and signal."""
         self.missed = int(state["credit/missed"][0])
+        # States that were saved before there was a signal have none.
+        self._signal[:] = state.get(SIGNAL, 0.0)
+        self._pass_signal_on()
         marks = state["credit/marks"].tolist()
         self._marks = [_Mark(cycle, tick, place) for place, (cycle, tick) in enumerate(marks)]
         for rule in self._rules:
@@ -133,3 +172,9 @@ class Credit:
             for place in range(len(marks)):
                 rule.marks[place][slots] = eligibility[place]
             rule.mark_age[: len(marks)] = state[f"credit/{projection.name}/age"]
+
+
+def _of_layer(
+    layer: str | None, by_layer: Mapping[str, float], everywhere: float | None
+) -> float | None:
+    return everywhere if layer is None else by_layer.get(layer, everywhere)

@@ -473,3 +473,21 @@ def apply_reward(
         if gain != 0.0:
             weight = np.float64(weights[s])
             weights[s] = _moved(weight, gain * (stored * factor), bound, w_min, w_max)
+
+
+@_compile
+def apply_signal(
+    weights: Any,
+    eligibility: Any,
+    slots: Any,
+    every: bool,
+    gain: float,
+    bound: float,
+    w_min: float,
+    w_max: float,
+) -> None:
+    """Do what :func:`~ab_ros.engine.synapses.reward_plastic.apply_signal` does, compiled."""
+    for k in range(weights.size if every else slots.size):
+        s = k if every else slots[k]
+        amount = gain * np.float64(eligibility[s])
+        weights[s] = _moved(np.float64(weights[s]), amount, bound, w_min, w_max)

@@ -234,6 +234,34 @@ class Network(Description):
         tick = self._circuit("reward").tick
         return self._credit.reward(by_layer or {}, everywhere, cycle, tick, self._learning)
 
+    def set_reward_signal(
+        self, by_layer: Mapping[str, float] | None = None, everywhere: float | None = None
+    ) -> None:
+        """Set the continuous reward, which acts in every tick until it is set anew.
+
+        It stands beside the rewards of :meth:`reward`: every tick changes weights by the
+        eligibility of then, and spends none of it.  Any level but 0 costs time in every tick.
+
+        Parameters
+        ----------
+        by_layer : level of each layer, reward per tick, in [-1, 1].
+        everywhere : level of all reward-modulated synapses whose layer is not in ``by_layer``;
+            None leaves theirs as it is.
+
+        Raises
+        ------
+        EngineError
+            for an unknown layer or a level that is not in [-1, 1]; nothing has changed then.
+        """
+        self._circuit("set_reward_signal")
+        self._credit.signal(by_layer or {}, everywhere)
+
+    @property
+    def reward_signal(self) -> dict[str, float]:
+        """Level of the continuous reward by reward-modulated projection; 0 at first."""
+        self._circuit("reward_signal")
+        return self._credit.levels()
+
     # State
 
     def weights(self, name: str) -> NDArray[np.floating[Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.engine.circuit import Circuit
+from ab_ros.engine.credit import SIGNAL
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.errors import EngineError
@@ -56,7 +57,7 @@ def check_state(state: State, own: State, history: int) -> None:
         naming the entry, and what does not fit.
     """
     for key in own:
-        if key not in state:
+        if key not in state and key != SIGNAL:
             raise EngineError(f"state: entry {key!r} is missing")
     for key in state:
         if key not in own:
@@ -65,10 +66,10 @@ def check_state(state: State, own: State, history: int) -> None:
     if marks > (history,):
         raise EngineError(f"state: holds {marks[0]} marked cycles, more than {history}")
     for key, mine in own.items():
-        given = state[key]
+        given = state.get(key, mine)
         # The history of marks is as long as it is; all other shapes follow from the network.
         shape = marks + mine.shape[1:] if key.startswith("credit/") else mine.shape
-        if key == "credit/missed":
+        if key in ("credit/missed", SIGNAL):
             shape = mine.shape
         if given.shape != shape or given.dtype != mine.dtype:
             raise EngineError(
@@ -92,6 +93,8 @@ def check_circuit(state: State, circuit: Circuit) -> None:
     """
     if (state["network/clock"] < 0).any():
         raise EngineError("state: entry 'network/clock' must be at least 0")
+    if SIGNAL in state and (np.abs(state[SIGNAL]) > 1.0).any():
+        raise EngineError(f"state: entry {SIGNAL!r} must be in [-1, 1]")
     for name, placement in circuit.placements.items():
         weights = f"projection/{name}/weights"
         placement.projection.synapse.check_weights(state[weights], f"state: entry {weights!r}")

@@ -14,6 +14,10 @@ positive, by ``negative_gain * lr * e * m * (w - w_min) / (w_max - w_min)`` if i
 then halves e, also if it is 0.  An inhibitory synapse (w_min < 0, w_max <= 0) strengthens away
 from 0.
 
+A continuous signal m, in [-1, 1] per tick, changes the weight in the same way at the end of every
+tick, by the eligibility of then, and leaves the eligibility alone: dw/dt = lr * e * m, softly
+bounded.  A level of 0.01 held for 100 ticks is about one reward of 1.
+
 A reward often arrives after the activity that earned it.  The eligibility can be *marked* at the
 end of a cycle; a later reward for that cycle uses the eligibility of then.  The marked part
 halves, and what is left of the other half, decayed, is taken from all later marks and from the
@@ -30,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.engine.synapses.decay import DecayFrame
-from ab_ros.engine.synapses.rule import BoundedSynapse, Reals, Rule, Selection, SoftBounds
+from ab_ros.engine.synapses.rule import UNENDING, BoundedSynapse, Reals, Rule, Selection, SoftBounds
 from ab_ros.engine.synapses.table import SynapseTable
 
 _NO_SLOTS = np.empty(0, dtype=np.intp)
@@ -89,7 +93,10 @@ class RewardPlasticRule(Rule):
         # Marks are copies of the stored eligibility, and the ages of the frame that they are in.
         self.marks: Reals = np.empty((0, table.size), dtype=table.real)
         self.mark_age = np.zeros(0, dtype=np.int64)
+        # Parts of the table under a signal other than 0, each with its level.
+        self.signals: list[tuple[Selection, float]] = []
         self.apply: Callable[..., None] = apply_reward
+        self.apply_signal: Callable[..., None] = apply_signal
 
     def frames(self) -> dict[str, DecayFrame]:
         """Return the frames of both traces."""
@@ -156,10 +163,10 @@ class RewardPlasticRule(Rule):
         since : ticks from that mark until now.
         later : places of the marks after it, each with the ticks from the credited mark to it.
         """
-        frame, p, bounds = self.eligibility_frame, self.parameters, self.parameters.bounds
+        frame, bounds = self.eligibility_frame, self.parameters.bounds
         # Stored values of two frames differ by the time between the frames' set-ups only.
         age = int(frame.age[0] if place is None else self.mark_age[place])
-        gain = p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
+        gain = self._gain(modulation)
         every = isinstance(slots, slice)
         self.apply(
             self.table.weights,
@@ -180,6 +187,33 @@ class RewardPlasticRule(Rule):
             bounds.w_min,
             bounds.w_max,
         )
+
+    def quiet_ticks(self, learning: bool) -> int:
+        """Return 1 under a signal: it acts in every tick."""
+        return 1 if learning and self.signals else UNENDING
+
+    def intervene(self, learning: bool) -> None:
+        """Let the signals change weights."""
+        if not learning:
+            return
+        p, bounds = self.parameters, self.parameters.bounds
+        for slots, level in self.signals:
+            gain = self._gain(level) * self.eligibility_frame.value_of_stored
+            every = isinstance(slots, slice)
+            self.apply_signal(
+                self.table.weights,
+                self.eligibility,
+                _NO_SLOTS if isinstance(slots, slice) else slots,
+                every,
+                gain,
+                bounds.strong if level > 0.0 else bounds.weak,
+                p.w_min,
+                p.w_max,
+            )
+
+    def _gain(self, modulation: float) -> float:
+        p = self.parameters
+        return p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
 
 
 def apply_reward(
@@ -226,3 +260,28 @@ def apply_reward(
     if gain:
         amount = gain * (stored * factor)
         weights[selected] = SoftBounds(w_min, w_max).moved(weights[selected], amount, bound)
+
+
+def apply_signal(
+    weights: Reals,
+    eligibility: Reals,
+    slots: NDArray[np.intp],
+    every: bool,
+    gain: float,
+    bound: float,
+    w_min: float,
+    w_max: float,
+) -> None:
+    """Change weights by one tick of a signal: the NumPy form, which the compiled one follows.
+
+    Parameters
+    ----------
+    weights : real[synapses], changed.
+    eligibility : real[synapses], stored values.
+    slots, every : the synapses in question, or all of them.
+    gain : learning rate times size of the signal times eligibility per stored value.
+    bound, w_min, w_max : the bound that weights move towards, and both bounds.
+    """
+    selected: Selection = slice(None) if every else slots
+    amount = gain * eligibility[selected].astype(np.float64)
+    weights[selected] = SoftBounds(w_min, w_max).moved(weights[selected], amount, bound)
