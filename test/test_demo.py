@@ -20,7 +20,7 @@ pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
 pytestmark = pytest.mark.ros
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """How long a test waits for something that must happen, s; a bound, not a measurement."""
 AGAIN = """
 import sys

@@ -31,6 +31,7 @@ from ab_ros.nodes.process import MAX_DOMAIN, check_domain, executor
 from ab_ros.nodes.robot_messages import read_image
 from ab_ros.values import Cycle
 
+_DISCOVERY = 2.0  # s in which nodes of a domain become known, also on a busy machine
 _ANSWER = 20.0  # s; a bound, not a measurement
 _TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -255,7 +256,7 @@ def _has_nodes(domain: int, names: Sequence[str]) -> bool:
         args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
     )
     node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
-    deadline = time.monotonic() + 1.0
+    deadline = time.monotonic() + _DISCOVERY
     found = False
     while time.monotonic() < deadline and not found:
         found = any(name in node.get_node_names() for name in names)
