@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.parameter import Parameter
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
@@ -316,19 +317,8 @@ class BrainNode(AbNode[BrainSettings]):
 
     def _heard_by_all(self, stopping: threading.Event) -> bool:
         """Wait before the first cycle until those that shall answer it listen, for a while."""
-
-        def missing() -> list[str]:
-            wanted = 2 if self.settings.wait_for_reward else 1
-            ends = {
-                "a subscription of spikes": self._spikes.get_subscription_count() - wanted,
-                # This node publishes cycle_done, too, for want of a motor node.
-                "a publisher of cycle_done": self._done_in.get_publisher_count() - 2,
-                "a publisher of reward": self._reward_in.get_publisher_count() - (wanted - 1),
-            }
-            return [end for end, surplus in ends.items() if surplus < 0]
-
         deadline = time.monotonic() + self.settings.answer_timeout
-        while lacking := missing():
+        while lacking := self._deaf():
             if self._paused or stopping.is_set():
                 return False
             if time.monotonic() > deadline:
@@ -337,6 +327,28 @@ class BrainNode(AbNode[BrainSettings]):
             self._tell(BrainStatus.WAITING, f"waits for {' and '.join(lacking)}")
             stopping.wait(_GRAPH_POLL)
         return True
+
+    def _deaf(self) -> list[str]:
+        """Return which ends of the loop are not connected yet."""
+
+        def nodes(ends: list[TopicEndpointInfo]) -> set[str]:
+            return {f"{end.node_namespace}/{end.node_name}" for end in ends}
+
+        missing = []
+        listeners = self.get_subscriptions_info_by_topic(self._spikes.topic_name)
+        hears = self._spikes.get_subscription_count() >= len(listeners)
+        wanted = {"cycle_done": self._done_in}
+        if self.settings.wait_for_reward:
+            wanted["reward"] = self._reward_in
+        me = {f"{self.get_namespace()}/{self.get_name()}"}
+        for topic, subscription in wanted.items():
+            known = self.get_publishers_info_by_topic(subscription.topic_name)
+            speakers = nodes(known) - me
+            if not speakers or subscription.get_publisher_count() < len(known):
+                missing.append(f"a publisher of {topic}")
+            elif not (hears and speakers <= nodes(listeners)):
+                missing.append(f"a subscription of spikes by the publisher of {topic}")
+        return missing
 
     def _answered(self, stopping: threading.Event) -> bool:
         """Wait for cycle_done and the reward of the last cycle, for a while."""
@@ -395,6 +407,9 @@ class BrainNode(AbNode[BrainSettings]):
     def _turn(self) -> None:
         self._switch_learning()
         self._deliver()
+        if not self._cycles:
+            # The engine is compiled when it is first used on a machine, which takes its time.
+            self._tell(BrainStatus.RUNNING, "computes its first cycle")
         begin = time.perf_counter()
         cycle = self._brain.run_cycle(self._observe, 0.0)
         taken = time.perf_counter() - begin
@@ -408,8 +423,7 @@ class BrainNode(AbNode[BrainSettings]):
         if sum(self._brain.refused.values()) > self._refusals:
             self._refusals = sum(self._brain.refused.values())
             self.report("observation", self._brain.last_refusal)
-        if self._state != BrainStatus.RUNNING:
-            self._tell(BrainStatus.RUNNING, "runs")
+        self._tell(BrainStatus.RUNNING, "runs")
         self._autosave()
 
     def _stamped(self, cycle: Cycle) -> Cycle:

@@ -185,8 +185,9 @@ class Conductor:
         return self.errors[-1][0] if self.errors else -math.inf
 
     def forget_time(self) -> None:
-        """Expect another clock: nodes are started anew."""
+        """Expect another clock, and nodes that have said nothing yet: they are started anew."""
         self.errors.clear()
+        self.brain, self.motor = BrainStatus(), MotorStatus()
 
     def _target(self, message: Vector3Stamped) -> None:
         stamp = seconds(message.header.stamp)

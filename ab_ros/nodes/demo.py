@@ -155,10 +155,13 @@ class Demo:
         o = self.options
         pacing = "realtime" if o.realtime else "lockstep"
         brain = {"pacing": pacing, "wait_for_reward": not o.realtime, "stop_at_cycle": 1}
+        if not o.realtime:
+            # On a busy machine, too, nothing but the seed shall decide the figures.
+            brain["answer_timeout"] = 20.0
         return {
             "sim": {"pacing": pacing, "seed": o.seed, "motion": "sines"},
             "motor": {"pacing": pacing},
-            "critic": {"critic.seed": o.seed},
+            "critic": {"critic.seed": o.seed, "judge_timeout": 20.0},
             "brain": {**brain, "seed": o.seed, "learning": False, "save_file": self._brain_file},
         }
 
@@ -195,7 +198,8 @@ class Demo:
 
     def _learn_and_relearn(self) -> None:
         o, c = self.options, self.conductor
-        self._wait_paused()
+        # The very first cycle on a machine compiles the engine.
+        self._wait_paused(timeout=180.0)
         c.trigger("motor/halt")
         self._phase("still", "main", o.probe_seconds, "sines", 100, home=False)
         self._probe("start", 200, film="before")
@@ -228,12 +232,14 @@ class Demo:
     def _real_time(self) -> None:
         o, c = self.options, self.conductor
         c.wait("the brain", lambda: c.brain.code == c.brain.RUNNING, timeout=60.0)
+        c.wait("a first command", lambda: c.motor.cycles_executed > 0, timeout=60.0)
         begin, wall = c.time, time.monotonic()
         self._collect("real time", "realtime", False, begin, begin + o.realtime_seconds, wall)
         elapsed = time.monotonic() - wall
         simulated = self.result.phases[-1].end - begin
         status = c.brain.header.stamp
         c.wait("the brain's figures", lambda: c.brain.header.stamp != status)
+        c.wait("the motor node's figures", lambda: math.isfinite(c.motor.sensor_to_command_p50))
         self.result.report["real_time_factor"] = round(simulated / elapsed, 3)
         self.result.report["latency_ms"] = {
             "cycle": _milliseconds(c.brain.cycle_latency_p50, c.brain.cycle_latency_p99),
@@ -253,7 +259,7 @@ class Demo:
         self._wait_paused()
         if not self.options.realtime:
             # Else the critic might judge the first cycle by settings that are made for the next.
-            c.wait("the first reward", lambda: c.rewarded == (c.brain.run, 0))
+            c.wait("the first reward", lambda: c.rewarded == (c.brain.run, 0), timeout=60.0)
 
     def _learn(self, name: str, track: str, path: int, mirror: bool = False) -> None:
         o, c = self.options, self.conductor
@@ -365,11 +371,12 @@ class Demo:
             PhaseRecord(one.name, one.track, one.learning, one.begin, two.end, times, angles)
         )
 
-    def _wait_paused(self, cycle: int = 1) -> None:
+    def _wait_paused(self, cycle: int = 1, timeout: float = 60.0) -> None:
         c = self.conductor
         c.wait(
             f"the brain to pause before cycle {cycle}",
             lambda: c.brain.code == c.brain.PAUSED and c.brain.cycle >= cycle,
+            timeout,
         )
 
     def _say(self, phase: str, error: float, simulated: float, seconds: float = 0.0) -> None:
