@@ -9,6 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if not os.environ.get("CI"):
+    settings.load_profile("unhurried")  # in CI, Hypothesis's own profile is as patient
 
 # As ROS 2's own domain_coordinator does: whoever holds the port holds the domain, and the system
 # gives it back however the holder ends.  Domains above 101 meet the range of ephemeral ports.
