@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.engine import kernels
+from ab_ros.engine import kernels, reward_kernels
 from ab_ros.engine.circuit import Circuit
 from ab_ros.engine.kernels import (
     AGE_COLUMNS,
@@ -78,8 +78,8 @@ class CompiledAdvance:
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
-                rule.apply = kernels.apply_reward
-                rule.apply_signal = kernels.apply_signal
+                rule.apply = reward_kernels.apply_reward
+                rule.apply_signal = reward_kernels.apply_signal
         self._arrays = (
             self._lay(tables, "row_start", ROW, np.int64),
             self._lay(tables, "targets", SLOT, np.int32),

@@ -23,6 +23,7 @@ from ab_ros.engine.synapses.plastic import DEPRESSION
 FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION, GATED, DEVELOPMENTAL = (
     range(8)
 )
+_SCAN = 16
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, PRE_START, PRE_STOP, POST_START, POST_STOP = range(6)
 ROW, SLOT, COLUMN, LEARNING_SLOT, PRE_TRACE, POST_TRACE, SYNAPSE_TRACE = range(6, 13)
@@ -42,16 +43,16 @@ PARAMETER_COLUMNS = 6
 USE = 0
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first use; keep the result on disk, if there is a place that can be written."""
     try:
-        compiled: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
+        kernel: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
-        compiled = njit(error_model="numpy")(function)
-    return compiled
+        kernel = njit(error_model="numpy")(function)
+    return kernel
 
 
-@_compile
+@compiled
 def _neurons(neurons: Any, current: Any, spikes: Any) -> None:
     a, b, c, d, v, u = neurons
     for i in range(v.size):
@@ -71,20 +72,21 @@ def _neurons(neurons: Any, current: Any, spikes: Any) -> None:
         spikes[i] = fired
 
 
-@_compile
-def _moved(weight: float, amount: float, bound: float, w_min: float, w_max: float) -> float:
+@compiled
+def moved(weight: float, amount: float, bound: float, w_min: float, w_max: float) -> float:
+    """Return a weight moved towards a bound, softly; see :class:`SoftBounds`."""
     weight = weight + amount * ((bound - weight) / (w_max - w_min))
     return min(max(weight, w_min), w_max)
 
 
-@_compile
+@compiled
 def _renew(stored: Any, start: int, stop: int, factor: float) -> None:
     for i in range(start, stop):
         value = np.float64(stored[i]) * factor
         stored[i] = 0.0 if abs(value) < FLUSH else value
 
 
-@_compile
+@compiled
 def _deliver(
     table: Any, fired: Any, count: int, later: Any, row_start: Any, targets: Any, weights: Any
 ) -> None:
@@ -98,7 +100,7 @@ def _deliver(
                 into[targets[s]] += np.float64(weights[s])
 
 
-@_compile
+@compiled
 def _deliver_living(
     table: Any, fired: Any, count: int, later: Any, arrays: Any, pruned_at: Any
 ) -> None:
@@ -115,7 +117,7 @@ def _deliver_living(
                     into[targets[s]] += np.float64(weights[s])
 
 
-@_compile
+@compiled
 def _deliver_by_gain(
     table: Any,
     use: float,
@@ -147,7 +149,7 @@ def _deliver_by_gain(
                 into[targets[s]] += np.float64(weights[s]) * gain
 
 
-@_compile
+@compiled
 def _couple(
     table: Any, conductance: float, source_count: int, v: Any, current: Any, arrays: Any
 ) -> None:
@@ -167,7 +169,7 @@ def _couple(
                     current[source] -= flow
 
 
-@_compile
+@compiled
 def _active(
     table: Any, threshold: float, tick: int, spikes: Any, modulators: Any, modulator_spikes: Any
 ) -> bool:
@@ -184,7 +186,7 @@ def _active(
     return active
 
 
-@_compile
+@compiled
 def _ones(word: Any) -> Any:
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
@@ -193,7 +195,7 @@ def _ones(word: Any) -> Any:
     return np.int32((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@_compile
+@compiled
 def _count_coincidences(
     table: Any, age: int, fired: Any, count: int, source_count: int, arrays: Any, lives: Any
 ) -> None:
@@ -229,7 +231,7 @@ def _count_coincidences(
             last_post[post] = age
 
 
-@_compile
+@compiled
 def _plastic(
     table: Any,
     parameters: Any,
@@ -264,7 +266,7 @@ def _plastic(
                         continue
                     amount = weaken * post_trace[table[POST_TRACE] + targets[s]]
                     weight = np.float64(weights[s])
-                    weights[s] = _moved(weight, amount, parameters[WEAK], w_min, w_max)
+                    weights[s] = moved(weight, amount, parameters[WEAK], w_min, w_max)
             pre_trace[table[PRE_TRACE] + i - start] += up[pre_frame]
     start, stop = source_count + table[POST_START], source_count + table[POST_STOP]
     for k in range(count):
@@ -278,11 +280,11 @@ def _plastic(
                         continue
                     amount = strengthen * pre_trace[table[PRE_TRACE] + sources[learning_slot + s]]
                     weight = np.float64(weights[slot + s])
-                    weights[slot + s] = _moved(weight, amount, parameters[STRONG], w_min, w_max)
+                    weights[slot + s] = moved(weight, amount, parameters[STRONG], w_min, w_max)
             post_trace[table[POST_TRACE] + i - start] += up[post_frame]
 
 
-@_compile
+@compiled
 def _reward_plastic(
     table: Any,
     ages: Any,
@@ -324,7 +326,7 @@ def _reward_plastic(
                 trace[s] = value * 0.5
 
 
-@_compile
+@compiled
 def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
     kind = table[KIND]
     ages[0] += 1
@@ -357,7 +359,29 @@ def _end_tick(table: Any, ages: Any, arrays: Any, down: Any) -> None:
         ages[1] = 0
 
 
-@_compile
+@compiled
+def _list_fired(spikes: Any, fired: Any) -> int:
+    # Most neurons are silent: look at some at a time, which compiles to few instructions.
+    count = 0
+    whole = spikes.size - spikes.size % _SCAN
+    for start in range(0, whole, _SCAN):
+        part = spikes[start : start + _SCAN]
+        some = np.uint8(0)
+        for i in range(_SCAN):
+            some |= part[i]
+        if some:
+            for i in range(_SCAN):
+                if part[i]:
+                    fired[count] = start + i
+                    count += 1
+    for i in range(whole, spikes.size):
+        if spikes[i]:
+            fired[count] = i
+            count += 1
+    return count
+
+
+@compiled
 def advance(
     tick: int,
     source_count: int,
@@ -388,11 +412,7 @@ def advance(
                 conductance = parameters[k, USE]
                 _couple(tables[k], conductance, source_count, neurons[4], external, arrays)
         _neurons(neurons, external, raster[t, source_count:])
-        count = 0
-        for i in range(raster.shape[1]):
-            if raster[t, i]:
-                fired[count] = i
-                count += 1
+        count = _list_fired(raster[t], fired)
         for k in range(tables.shape[0]):
             table = tables[k]
             if table[KIND] == GAP_JUNCTION:
@@ -436,58 +456,3 @@ def advance(
                 _reward_plastic(table, ages[k], fired, count, source_count, arrays, down, up)
             _end_tick(table, ages[k], arrays, down)
         tick += 1
-
-
-@_compile
-def apply_reward(
-    weights: Any,
-    eligibility: Any,
-    marks: Any,
-    slots: Any,
-    every: bool,
-    place: int,
-    factor: float,
-    later: Any,
-    left: Any,
-    left_now: float,
-    gain: float,
-    bound: float,
-    w_min: float,
-    w_max: float,
-) -> None:
-    """Do what :func:`~ab_ros.engine.synapses.reward_plastic.apply_reward` does, compiled."""
-    for k in range(weights.size if every else slots.size):
-        s = k if every else slots[k]
-        if place < 0:
-            stored = np.float64(eligibility[s])
-            eligibility[s] = stored * 0.5
-        else:
-            stored = np.float64(marks[place, s])
-            spent = stored * 0.5
-            marks[place, s] = spent
-            for index in range(later.size):
-                kept = np.float64(marks[later[index], s]) - spent * left[index]
-                marks[later[index], s] = max(kept, 0.0)
-            kept = np.float64(eligibility[s]) - spent * left_now
-            eligibility[s] = max(kept, 0.0)
-        if gain != 0.0:
-            weight = np.float64(weights[s])
-            weights[s] = _moved(weight, gain * (stored * factor), bound, w_min, w_max)
-
-
-@_compile
-def apply_signal(
-    weights: Any,
-    eligibility: Any,
-    slots: Any,
-    every: bool,
-    gain: float,
-    bound: float,
-    w_min: float,
-    w_max: float,
-) -> None:
-    """Do what :func:`~ab_ros.engine.synapses.reward_plastic.apply_signal` does, compiled."""
-    for k in range(weights.size if every else slots.size):
-        s = k if every else slots[k]
-        amount = gain * np.float64(eligibility[s])
-        weights[s] = _moved(np.float64(weights[s]), amount, bound, w_min, w_max)

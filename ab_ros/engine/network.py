@@ -22,9 +22,10 @@ from ab_ros.errors import EngineError, one_of
 
 TICKS_PER_SECOND = 1000.0
 _REALS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float64": np.float64}
-# Longer runs are computed in parts, so that noise and current buffers stay small.
-_MAX_BLOCK_TICKS = 256
-_MAX_BLOCK_VALUES = 4_000_000
+# Longer runs are computed in parts, so that noise and current buffers stay in the cache, and that
+# a neuron's spikes in a part can be counted in a byte.
+_MAX_BLOCK_TICKS = 255
+_MAX_BLOCK_VALUES = 250_000
 
 Raster = NDArray[np.uint8]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -134,17 +135,19 @@ class Network(Description):
             group = self._group(self.neuron_groups, name, "currents")
             external.append((group, checked_current(group, current, ticks)))
         block = min(_MAX_BLOCK_TICKS, max(1, _MAX_BLOCK_VALUES // circuit.neurons.size))
+        fired = raster[:, circuit.source_count :]
+        buffer = np.empty((min(block, ticks), circuit.neurons.size))
         for first in range(0, ticks, block):
             last = min(first + block, ticks)
-            drive = np.zeros((last - first, circuit.neurons.size))
+            drive = buffer[: last - first]
+            drive.fill(0.0)
             for stream in self._noise:
                 stream.add_to(_columns(drive, stream.group))
             for group, current in external:
                 part = _columns(drive, group)
                 part += current if current.ndim == 1 else current[first:last]
             advance_in_spans(circuit, self._advance, raster[first:last], drive, self._learning)
-        fired = raster[:, circuit.source_count :]
-        self._counts += fired.sum(axis=0, dtype=np.int64)
+            self._counts += fired[first:last].sum(axis=0, dtype=np.uint8)
         self._counted_ticks += ticks
         return {
             name: np.ascontiguousarray(_columns(fired, group))
