@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ab_ros.engine import (
+    SYNAPSE_TYPES,
     Depressing,
     Developmental,
     Edges,
@@ -13,6 +14,8 @@ from ab_ros.engine import (
     GapJunction,
     Gated,
     Network,
+    Plastic,
+    RewardPlastic,
 )
 from ab_ros.errors import EngineError
 
@@ -140,6 +143,64 @@ def test_a_reset_network_replays(kind, backend):
     first = play(network, 0, 300)
     network.reset()
     assert_same(play(network, 0, 300), first)
+
+
+def all_types(backend, precision="float32"):
+    """All eight types at once, with a reward signal; the gate's modulator is a neuron group."""
+    rng = np.random.default_rng(5)
+    network = Network(11, precision, backend)
+    network.add_source("eye", 20)
+    network.add_neurons("cells", 12, "RS", noise=4.0, bias=3.0)
+    network.add_neurons("mood", 4, "CH", noise=3.0, bias=4.0)
+    network.add_neurons("more", 6, "FS", noise=3.0, bias=3.0)
+    young_synapse = Developmental(
+        critical_period=600,
+        eval_interval=200,
+        pruning_threshold=0.4,
+        min_source_fires=3,
+        coincidence_window=5,
+    )
+    kinds = [
+        ("eye", "cells", "fixed"),
+        ("cells", "cells", Plastic(lr=0.05)),
+        ("eye", "more", Facilitating(tau_recovery=60.0)),
+        ("cells", "mood", Depressing()),
+        ("eye", "cells", Gated(gate="both", threshold=0.04, modulator="mood", lr=0.05)),
+        ("cells", "cells", GapJunction()),
+        ("eye", "more", RewardPlastic(lr=0.1)),
+        ("cells", "more", young_synapse),
+        ("more", "cells", Plastic(w_min=-5.0, w_max=0.0)),
+    ]
+    for index, (source, target, synapse) in enumerate(kinds):
+        sizes = network.size(source), network.size(target)
+        weight = rng.uniform(0.1, 1.5, sizes) * (-1.0 if source == "more" else 1.0)
+        weight[rng.random(sizes) < 0.3] = np.nan
+        delay = 1 if isinstance(synapse, GapJunction) else 1 + index % 4
+        network.connect(f"p{index}", source, target, synapse, weight=weight, delay=delay)
+    network.build().set_reward_signal(everywhere=0.01)
+    return network
+
+
+def live(network, first, last):
+    for start in range(first, last, 50):
+        network.run(50, {"eye": EYE[start : start + 50]})
+        network.mark(start // 50)
+        network.reward(everywhere=float(np.sin(start)), cycle=max(start // 50 - 1, 0))
+    return network
+
+
+@needs_numba
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_all_types_together_are_bit_identical_and_resumed(precision):
+    straight = live(all_types("numpy", precision), 0, 1000).state()
+    half = live(all_types("numba", precision), 0, 450).state()
+    resumed = all_types("numba", precision)
+    resumed.restore(half)
+    assert_same(straight, live(resumed, 450, 1000).state())
+    assert (straight["projection/p7/pruned_at"] > 0).any()
+    assert {kind.type_name for kind in SYNAPSE_TYPES.values()} == {
+        projection.synapse.type_name for projection in resumed.projections.values()
+    }
 
 
 def arrivals(synapse, backend, precision, ticks, weight=10.0, delay=1):
