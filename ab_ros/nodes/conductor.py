@@ -31,7 +31,7 @@ from ab_ros.nodes.process import MAX_DOMAIN, check_domain, executor
 from ab_ros.nodes.robot_messages import read_image
 from ab_ros.values import Cycle
 
-_DISCOVERY = 2.0  # s in which nodes of a domain become known, also on a busy machine
+_DISCOVERY = 3.2  # s; a node that was missed at first is announced again every 3 s
 _ANSWER = 20.0  # s; a bound, not a measurement
 _TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
