@@ -344,6 +344,16 @@ def test_joint_states_that_stop_stop_the_robot_and_clear_themselves() -> None:
     assert rig.execute().commands[0].start[0] == pytest.approx(0.4)
 
 
+def test_a_joint_state_too_old_for_the_first_cycles_timing_starts_nothing() -> None:
+    rig = ready()
+    # Fresh enough as long as nothing is known of the cycles; they are of 20 ms.
+    rig.wait(0.1, measure=False)
+    answer = rig.execute(up=1)
+    assert (answer.executed, answer.code, answer.commands) == (False, Code.STALE_STATE, ())
+    rig.measure(a=0.4)
+    assert rig.execute(up=1).commands[0].start[0] == pytest.approx(0.4)
+
+
 def test_old_stamps_age_even_if_they_keep_coming() -> None:
     rig = ready()
     stamp = rig.now

@@ -187,11 +187,15 @@ class MotorStage:
         refusal = refusal or self._gate.date(cycle, now, self.settings)
         if refusal is None:
             deltas, refusal = self._gate.decode(cycle)
+        if refusal is None:
+            duration = cycle.timesteps * cycle.dt
+            stops = newest([*stops, *self._supervisor.adopt(cycle.dt, duration, steady)])
+            refusal = self._not_ready()
         if refusal is not None or deltas is None:
             code, reason = refusal or (Code.BAD_FRAME, "the spikes could not be decoded")
             self._count(code)
             return Answer(cycle.run, cycle.number, False, code, reason, stops, deltas)
-        code, reason = self._supervisor.begin_cycle(cycle.dt, cycle.timesteps * cycle.dt, steady)
+        code, reason = self._supervisor.begin_cycle(steady)
         commands, self._limited = self._move(deltas, cycle, now)
         self._executed += 1
         latency = now - cycle.observed

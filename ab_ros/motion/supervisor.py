@@ -257,12 +257,21 @@ class Supervisor:
                     position[index] = limit.initial if commanded is None else commanded[index]
             group.seed(position, self.now, self._dt)
 
-    def begin_cycle(self, dt: float, duration: float, steady: float) -> tuple[Code, str]:
+    def adopt(self, dt: float, duration: float, steady: float) -> tuple[Command, ...]:
+        """Take the timing of a cycle; return what must be sent.
+
+        The time-outs follow from it: joint states that were fresh enough for no cycle yet, or for
+        longer ones, may be too old for this one.
+        """
+        if (dt, duration) == (self._dt, self._cycle_time):
+            return ()
+        self._dt, self._cycle_time = dt, duration
+        self._set_timeouts()
+        return self.step(self.now, steady)
+
+    def begin_cycle(self, steady: float) -> tuple[Code, str]:
         """Become active for an accepted cycle, seeding anew where that is due."""
         starved = self.now - self._cycle_now > spike_timeout(self.settings, self._cycle_time)
-        if (dt, duration) != (self._dt, self._cycle_time):
-            self._dt, self._cycle_time = dt, duration
-            self._set_timeouts()
         self._cycle_now, self._cycle_steady = self.now, steady
         if not any(group.published for group in self.groups):
             # Nothing was commanded since the seed: the robot may have been moved by hand.
