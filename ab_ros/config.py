@@ -399,6 +399,4 @@ def _default(cls: Any, path: list[str]) -> Any:
         inner = [a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)]
         below = path[2:] if path[1] == "*" else path[1:]
         return _default(inner[0] if inner else hint, below)
-    if item.default_factory is not REQUIRED:
-        return item.default_factory()
-    return item.default
+    return item.default_factory() if callable(item.default_factory) else item.default

@@ -156,13 +156,14 @@ def document(table: dict[int, Figures]) -> str:
         "## Learning to follow a ball\n\n"
         f"`make bench` on {time.strftime('%Y-%m-%d')}; {machine}, {packages}.\n\n"
         "RMS distance of the ball from the middle of the view, in degrees, of frozen 10 s\n"
-        "probes: an arm held still; the untrained brain; after 60 s of learning from rewards; just\n"
-        "after the camera was mirrored; after 60 s of relearning. Controls live as long, without\n"
-        "learning or with rewards at the wrong times. Variants: one global reward instead of one\n"
-        "per layer; 120 s of learning; 20 s of learning with feedback, too. *Grasps right*: the\n"
-        "share of the time in which the gripper is closed just when the ball is within 5°. *Rate*:\n"
-        "spikes per second and neuron of the learned brain. A seed gives the same numbers on every\n"
-        "run.\n\n" + markdown(table) + "\n"
+        "probes: an arm held still; the untrained brain; after 60 s of learning from rewards;\n"
+        "just after the camera was mirrored; after 60 s of relearning. Controls live as long,\n"
+        "without learning or with rewards at the wrong times. Variants: one global reward\n"
+        "instead of one per layer; 120 s of learning; 20 s of learning with feedback, too.\n"
+        "*Grasps right*: the share of the time in which the gripper is closed just when the\n"
+        "ball is within 5°. *Rate*: spikes per second and neuron of the learned brain. A seed\n"
+        "gives the same numbers on every run.\n"
+        "\n" + markdown(table) + "\n"
     )
 
 

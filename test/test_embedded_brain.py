@@ -253,7 +253,7 @@ def test_truncated_and_foreign_brain_files_are_refused(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for size in (0, 10, 100, len(whole) // 2, len(whole) - 4096):
         file.write_bytes(whole[:size])
-        with pytest.raises(BrainFileError, match="brain.db"):
+        with pytest.raises(BrainFileError, match=r"brain\.db"):
             EmbeddedBrain.load(file)
     file.unlink()
     with pytest.raises(BrainFileError, match="no such brain file"):
