@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -91,9 +90,6 @@ def run(options: argparse.Namespace) -> int:
         realtime_seconds=options.probe,
     )
     line = _LiveLine()
-    # Unlike Ctrl-C these would end this process at once, and leave the nodes to themselves.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
     try:
         result = Demo(chosen, line.show).run()
     finally:
@@ -242,10 +238,6 @@ def _default_config() -> Path:
         return Path(get_package_share_directory("ab_ros")) / "config" / "demo.yaml"
     except PackageNotFoundError:
         raise ConfigError("config/demo.yaml is not found: give --config FILE") from None
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 def _seed(text: str) -> int:

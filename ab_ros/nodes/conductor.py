@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,35 @@ _TRANSITIONS = {
 }
 
 
+class StopRequests:
+    """Notes SIGINT, SIGTERM and SIGHUP, for :meth:`check` to act on where it is safe to.
+
+    An exception out of a signal handler may be raised in, and lost with, any callback; and after
+    SIGTERM's default the nodes would be left to themselves.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._number = self._number or number
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt or SystemExit (128 + signal) if a signal has come."""
+        if self._number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._number:
+            raise SystemExit(128 + self._number)
+
+    def close(self) -> None:
+        """Leave signals as they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
 class Conductor:
     """One participant that talks to the nodes ``sim``, ``brain``, ``motor`` and ``critic``.
 
@@ -54,6 +84,7 @@ class Conductor:
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
+        self._stop = StopRequests()
         self.domain, self._claim = _free_domain(nodes)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("conductor", start_parameter_services=False)
@@ -83,6 +114,7 @@ class Conductor:
         self._executor.shutdown()
         rclpy.try_shutdown()
         os.close(self._claim)
+        self._stop.close()
 
     # Waiting
 
@@ -96,6 +128,7 @@ class Conductor:
         """
         begin = looked = time.monotonic()
         while not ready():
+            self._stop.check()
             self._executor.spin_once(timeout_sec=0.1)
             now = time.monotonic()
             if now - looked > 0.5:

@@ -17,6 +17,7 @@ from ab_ros.errors import AbRosError, ConfigError
 from ab_ros.nodes.lifecycle import EXIT_BAD_CONFIGURATION
 
 _END_TIMEOUT = 12.0
+_INSIST = 2.0  # s between two requests to stop
 _PR_SET_PDEATHSIG = 1
 
 
@@ -82,16 +83,20 @@ class NodeProcesses:
 
     def end(self) -> None:
         """End all nodes: SIGINT, so that each stops its part first; SIGKILL for those that hang."""
-        for process in reversed(self._processes.values()):
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + _END_TIMEOUT
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        alive = list(reversed(self._processes.values()))
+        while alive and time.monotonic() < deadline:
+            for process in alive:
+                process.send_signal(signal.SIGINT)
+            # Once more if need be: a node that is still importing may miss the first one, and one
+            # that is already stopping takes no notice.
+            again = time.monotonic() + _INSIST
+            while alive and time.monotonic() < again:
+                time.sleep(0.02)
+                alive = [process for process in alive if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         self._processes.clear()
         for file in self._files:
             file.close()
