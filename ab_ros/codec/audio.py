@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ab_ros.codec.encoder import Encoder, RegularRate
+from ab_ros.codec.encoder import RateEncoder
 from ab_ros.config import setting
 from ab_ros.errors import ConfigError, ObservationError
 from ab_ros.values import Observation
@@ -192,7 +190,7 @@ def waveform(observation: Observation) -> NDArray[np.float64]:
     return wide if wide.ndim == 1 else np.asarray(wide.mean(axis=1))
 
 
-class SpectrumEncoder(Encoder):
+class SpectrumEncoder(RateEncoder):
     """Sound as regular-rate trains of one neuron per band; the newest window counts.
 
     :meth:`currents` gives currents instead, for an engine that is driven by them.
@@ -200,9 +198,8 @@ class SpectrumEncoder(Encoder):
 
     def __init__(self, settings: SpectrumSettings | None = None, seed: int = 0) -> None:
         self.settings = settings or SpectrumSettings()
-        self.size = self.settings.bands
+        super().__init__(self.settings.bands, seed)
         self.spectrum = Spectrum(self.settings)
-        self._code = RegularRate(self.size, seed)
 
     def currents(self, observation: Observation) -> NDArray[np.float64]:
         """Return the bands' currents, float64[frames, bands], one row for each window.
@@ -218,26 +215,6 @@ class SpectrumEncoder(Encoder):
         """Return the bands' rates in the newest window, float64[bands] in Hz."""
         newest = self._sound(observation)[-self.spectrum.window :]
         return np.asarray(self.settings.max_rate * self.spectrum.normalised(newest)[-1])
-
-    def encode(
-        self, observation: Observation | None, timesteps: int, dt: float
-    ) -> NDArray[np.uint8]:
-        """Return the raster of the next cycle; without sound the bands are silent."""
-        if observation is None:
-            return np.zeros((timesteps, self.size), np.uint8)
-        return self._code.raster(self.rates(observation), timesteps, dt)
-
-    def reset(self, seed: int) -> None:
-        """Draw the phases anew."""
-        self._code = RegularRate(self.size, seed)
-
-    def state(self) -> Mapping[str, NDArray[Any]]:
-        """Return the phases."""
-        return {"phase": self._code.phase}
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take the phases back."""
-        self._code.phase = np.array(state["phase"], np.float64)
 
     def _sound(self, observation: Observation) -> NDArray[np.float64]:
         rate = observation.meta.get("rate", self.settings.rate)

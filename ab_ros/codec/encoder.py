@@ -76,3 +76,47 @@ class RegularRate:
         raster = np.diff(reached, axis=0, prepend=0.0).astype(np.uint8)
         self.phase = (self.phase + step * timesteps) - reached[-1]
         return raster
+
+
+class RateEncoder(Encoder):
+    """An encoder that gives each neuron a rate, as a regular train.
+
+    Parameters
+    ----------
+    size : neurons.
+    seed : of the first phases.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self._code = RegularRate(size, seed)
+
+    @abstractmethod
+    def rates(self, observation: Observation) -> NDArray[np.float64]:
+        """Return the neurons' rates for a sample, float64[size] in Hz.
+
+        Raises
+        ------
+        ObservationError
+            if the sample has the wrong form or is not finite.
+        """
+
+    def encode(
+        self, observation: Observation | None, timesteps: int, dt: float
+    ) -> NDArray[np.uint8]:
+        """Return the raster of the next cycle; without a sample all neurons are silent."""
+        if observation is None:
+            return np.zeros((timesteps, self.size), np.uint8)
+        return self._code.raster(self.rates(observation), timesteps, dt)
+
+    def reset(self, seed: int) -> None:
+        """Draw the phases anew."""
+        self._code = RegularRate(self.size, seed)
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """Return the phases."""
+        return {"phase": self._code.phase}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take the phases back."""
+        self._code.phase = np.array(state["phase"], np.float64)

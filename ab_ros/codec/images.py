@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.codec.encoder import Encoder, RegularRate
+from ab_ros.codec.encoder import RateEncoder
 from ab_ros.config import setting
 from ab_ros.errors import ObservationError, one_of
 from ab_ros.values import Observation
@@ -76,7 +74,7 @@ def saliency(image: NDArray[np.uint8], order: tuple[int, ...], colour: str) -> N
     return cv2.subtract(mine, cv2.max(planes[0], planes[1])).astype(np.float32) / np.float32(255)
 
 
-class SaliencyEncoder(Encoder):
+class SaliencyEncoder(RateEncoder):
     """Where a colour stands out in the image, as regular-rate ON cells on a grid.
 
     The saliency is averaged to ``width`` × ``height`` cells, blurred, and its *sum* is normalised:
@@ -85,8 +83,7 @@ class SaliencyEncoder(Encoder):
 
     def __init__(self, settings: SaliencySettings, seed: int = 0) -> None:
         self.settings = settings
-        self.size = settings.width * settings.height
-        self._code = RegularRate(self.size, seed)
+        super().__init__(settings.width * settings.height, seed)
 
     def rates(self, observation: Observation) -> NDArray[np.float64]:
         """Return the cells' rates, float64[size] in Hz, row by row from the upper left."""
@@ -113,23 +110,3 @@ class SaliencyEncoder(Encoder):
             grid = cv2.GaussianBlur(grid, (0, 0), s.blur, borderType=cv2.BORDER_CONSTANT)
         flat = grid.reshape(-1).astype(np.float64)
         return np.asarray(np.minimum(flat * (s.total_rate / flat.sum()), s.max_rate))
-
-    def encode(
-        self, observation: Observation | None, timesteps: int, dt: float
-    ) -> NDArray[np.uint8]:
-        """Return the raster of the next cycle; without an image the cells are silent."""
-        if observation is None:
-            return np.zeros((timesteps, self.size), np.uint8)
-        return self._code.raster(self.rates(observation), timesteps, dt)
-
-    def reset(self, seed: int) -> None:
-        """Draw the phases anew."""
-        self._code = RegularRate(self.size, seed)
-
-    def state(self) -> Mapping[str, NDArray[Any]]:
-        """Return the phases."""
-        return {"phase": self._code.phase}
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take the phases back."""
-        self._code.phase = np.array(state["phase"], np.float64)

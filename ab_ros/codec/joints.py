@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.codec.encoder import Encoder, RegularRate
+from ab_ros.codec.encoder import RateEncoder
 from ab_ros.config import setting
 from ab_ros.errors import ConfigError, ObservationError, one_of
 from ab_ros.values import Observation
@@ -37,7 +35,7 @@ class JointPopulationSettings:
             )
 
 
-class JointPopulationEncoder(Encoder):
+class JointPopulationEncoder(RateEncoder):
     """Joint positions as Gaussian tuning curves, ``cells`` per joint, as regular-rate trains.
 
     Each cell has a preferred position, evenly spaced over [lower, upper]; its rate falls off as
@@ -46,11 +44,10 @@ class JointPopulationEncoder(Encoder):
 
     def __init__(self, settings: JointPopulationSettings, seed: int = 0) -> None:
         self.settings = settings
-        self.size = settings.cells * len(settings.joints)
+        super().__init__(settings.cells * len(settings.joints), seed)
         self._centres = np.linspace(settings.lower, settings.upper, settings.cells)
         spacing = (settings.upper - settings.lower) / (settings.cells - 1)
         self._sigma = settings.width * spacing
-        self._code = RegularRate(self.size, seed)
 
     def rates(self, observation: Observation) -> NDArray[np.float64]:
         """Return the cells' rates, float64[size] in Hz, joint by joint."""
@@ -67,23 +64,3 @@ class JointPopulationEncoder(Encoder):
             raise ObservationError(f"input {observation.id!r}: joint positions must be finite")
         distance = (position[:, None] - self._centres) / self._sigma
         return (self.settings.max_rate * np.exp(-0.5 * distance**2)).reshape(-1)
-
-    def encode(
-        self, observation: Observation | None, timesteps: int, dt: float
-    ) -> NDArray[np.uint8]:
-        """Return the raster of the next cycle; without a joint state the cells are silent."""
-        if observation is None:
-            return np.zeros((timesteps, self.size), np.uint8)
-        return self._code.raster(self.rates(observation), timesteps, dt)
-
-    def reset(self, seed: int) -> None:
-        """Draw the phases anew."""
-        self._code = RegularRate(self.size, seed)
-
-    def state(self) -> Mapping[str, NDArray[Any]]:
-        """Return the phases."""
-        return {"phase": self._code.phase}
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take the phases back."""
-        self._code.phase = np.array(state["phase"], np.float64)
