@@ -193,8 +193,9 @@ class Conductor:
 
     # Watching
 
-    def watch_frames(self, *topics: str) -> None:
-        """Begin to keep the images of these topics."""
+    def watch_frames(self, *topics: str, lockstep: bool) -> None:
+        """Begin to keep the images of these topics: each one in lockstep, else those that come."""
+        profile = qos.COMMAND if lockstep else qos.SENSOR
         for topic in topics:
             self._frames[topic] = []
 
@@ -202,7 +203,7 @@ class Conductor:
                 observation = read_image(message, topic)
                 self._frames[topic].append((observation.stamp, np.array(observation.data)))
 
-            subscription = self._node.create_subscription(Image, topic, keep, qos.COMMAND)
+            subscription = self._node.create_subscription(Image, topic, keep, profile)
             self._clients[f"frames {topic}"] = subscription
 
     def take_frames(self) -> dict[str, list[tuple[float, NDArray[np.uint8]]]]:

@@ -281,7 +281,7 @@ class Demo:
         c.keep_cycles = round(2.0 / self._period) if keep else 0
         if film:
             # Pictures of the whole scene take time: only for the first seconds.
-            c.watch_frames("camera/image_raw", "overview/image_raw")
+            c.watch_frames("camera/image_raw", "overview/image_raw", lockstep=not o.realtime)
             c.set("sim", {"overview_rate": 0.5 / self._period})
             first = min(seconds, o.animation_seconds)
             self._phase(name, track, first, "sines", path, mirror=mirror)
