@@ -237,6 +237,7 @@ def test_a_wrong_architecture_is_refused(changes: dict[str, Any], says: str) -> 
         ({"pattern": "one_to_one"}, "sizes differ (48 and 8)"),
         ({"synapse": "plastic", "options": {"rate": 1.0}}, "options.rate: is not a setting"),
         ({"synapse": "plastic", "weight": 99.0}, "projections.p"),
+        ({"synapse": "gap_junction", "weight": 1.0}, "projections.p"),
         ({"synapse": "plastic", "options": {"tau_plus": -1.0}}, "tau_plus"),
     ],
 )
@@ -245,6 +246,36 @@ def test_a_projection_that_cannot_be_wired_is_named(projection: dict[str, Any], 
     with pytest.raises(ConfigError) as error:
         EmbeddedBrain(architecture(projections=wiring))
     assert says in str(error.value) and "projections.p" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("synapse", "options"),
+    [
+        ("facilitating", {"increment": 0.1}),
+        ("depressing", {}),
+        ("gated", {"modulator": "pan", "gate": "both"}),
+        ("developmental", {}),
+    ],
+)
+def test_every_synapse_type_can_be_wired_from_settings(
+    synapse: str, options: dict[str, Any]
+) -> None:
+    wiring = {
+        "p": {
+            "source": "camera",
+            "target": "pan",
+            "weight": 1.0,
+            "synapse": synapse,
+            "options": options,
+        }
+    }
+    assert len(run(opened(projections=wiring), 3)) == 3
+
+
+def test_a_gate_without_its_modulator_is_named() -> None:
+    wiring = {"p": {"source": "camera", "target": "pan", "weight": 1.0, "synapse": "gated"}}
+    with pytest.raises(ConfigError, match=r"projections.*modulator"):
+        EmbeddedBrain(architecture(projections=wiring))
 
 
 def test_truncated_and_foreign_brain_files_are_refused(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ab_ros.config import setting
+from ab_ros.engine import SYNAPSE_TYPES
 from ab_ros.errors import ConfigError, one_of
 
 NEURON_TYPES = ("RS", "FS", "IB", "CH", "LTS")
-SYNAPSE_TYPES = ("fixed", "plastic", "reward_plastic")
 PATTERNS = ("all_to_all", "one_to_one", "opponent_halves")
 PARTS = ("all", "first_half", "second_half")
 
@@ -66,7 +66,7 @@ class ProjectionSettings:
     source: str = setting(doc="Input, feedback or population that it comes from.")
     target: str = setting(doc="Population that it goes to.")
     weight: float = setting(doc="Mean initial weight.", ge=-1000, le=1000)
-    synapse: str = setting("fixed", doc="Synapse type.", one_of=SYNAPSE_TYPES)
+    synapse: str = setting("fixed", doc="Synapse type.", one_of=tuple(SYNAPSE_TYPES))
     pattern: str = setting(
         "all_to_all",
         doc="Which pairs are connected; opponent_halves joins each half to the other.",

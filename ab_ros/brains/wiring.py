@@ -70,8 +70,10 @@ def build_network(
             )
         except (ConfigError, EngineError) as error:
             raise ConfigError(f"{source.at(where)}: {error}") from None
-    network.build()
-    return network
+    try:
+        return network.build()
+    except EngineError as error:
+        raise ConfigError(f"{source.at(('projections',))}: {error}") from None
 
 
 def _synapse(projection: ProjectionSettings) -> Synapse:
