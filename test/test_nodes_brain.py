@@ -323,7 +323,12 @@ def test_in_real_time_services_steer_it_and_bad_samples_do_not_stop_it(
     with world.brain(yaml, "pacing:=realtime", "stop_at_cycle:=5") as node:
         world.until(lambda: world.contracts, "the contract")
         world.until_heard()
-        world.look(now())
+
+        def paused() -> bool:
+            world.look(now())  # again and again, as a camera does: one image may be lost
+            return world.status.code == BrainStatus.PAUSED
+
+        world.until(paused, "the pause")
         world.until_state(BrainStatus.PAUSED, "paused before cycle 5")
         assert world.status.cycle == len(world.spikes) == 5
         stamps = [message.header.stamp for message in world.spikes]
