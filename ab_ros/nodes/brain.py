@@ -139,6 +139,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._latency = LatencyWindow(4096)
         self._state, self._sentence = BrainStatus.INACTIVE, "not active"
         self._paused = False
+        self._moved_at = 0.0  # when the last cycle ran, on the steady clock
         self._unsaved = False
         self._refusals = 0
         self._learn = s.learning
@@ -312,6 +313,8 @@ class BrainNode(AbNode[BrainSettings]):
         if inbox.wait(lambda: stopping.is_set() or inbox.fresh(inputs, self._seen()), _POLL):
             return not (stopping.is_set() or self._paused)
         missing = ", ".join(self._inputs_missing())
+        if self._lockstep and self._cycles:
+            self._free_simulation()
         self._tell(BrainStatus.WAITING, f"waits for a new sample of {missing}")
         return False
 
@@ -365,7 +368,7 @@ class BrainNode(AbNode[BrainSettings]):
         if not events.done:
             self.report("cycle_done", f"none for cycle {last}: is the motor node running?")
             self._tell(BrainStatus.WAITING, f"goes on without an answer to cycle {last}")
-            self._answer_for_motor(last)
+            self._answer_for_motor(last, "the motor node did not answer")
         else:
             self.report("reward", f"none for cycle {last}: is the critic running?")
         self._last_handled = last
@@ -378,14 +381,25 @@ class BrainNode(AbNode[BrainSettings]):
     def _wants_reward(self) -> bool:
         return self._lockstep and self.settings.wait_for_reward and self._brain.learning
 
-    def _answer_for_motor(self, cycle: int) -> None:
+    def _free_simulation(self) -> None:
+        """Say again that the last cycle is done: word of it may have been lost.
+
+        A simulation that has heard it ignores the repetition.
+        """
+        if time.monotonic() - self._moved_at > self.settings.answer_timeout:
+            self._moved_at = time.monotonic()
+            last = self._cycles - 1
+            self.report("sensors", f"no new ones since cycle {last}: cycle_done is sent again")
+            self._answer_for_motor(last, "said again, as no new sensors have come")
+
+    def _answer_for_motor(self, cycle: int, reason: str) -> None:
         """Free a gated brain and a simulation in lockstep from a motor node that is gone."""
         message = CycleDone(
             run=self._brain.run,
             cycle=cycle,
             executed=False,
             code=1,
-            reason="the motor node did not answer",
+            reason=reason,
             duration=self._period,
             latency=math.nan,
         )
@@ -418,6 +432,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._latency.add(taken)
         self.figures.took("cycle", taken)
         self._cycles = cycle.number + 1
+        self._moved_at = time.monotonic()
         self._spikes_seen += cycle.telemetry["spikes"]
         self._cycles_timed += 1
         if sum(self._brain.refused.values()) > self._refusals:
