@@ -248,6 +248,17 @@ def test_every_cycle_gets_one_reward_by_the_users_policy(play: Play, policy: Pat
         assert (reward.run, reward.deviations) == ("second", 0)
 
 
+def test_a_cycle_may_come_before_the_contract_of_its_run(play: Play, policy: Path) -> None:
+    with play.critic(f"critic.reward_policy:={policy}", "judge_timeout:=60.0"):
+        play.begin("first")
+        play.run = "second"
+        play.cycle(0, before=0.0, after=0.1)
+        play.until_count("spikes of another run", 1)
+        play.until_count("cycle_done of another run", 1)
+        play.begin("second")
+        assert play.until_rewards(1).run == "second"
+
+
 def test_a_cycle_whose_spikes_are_lost_does_not_hold_up_the_next(play: Play, policy: Path) -> None:
     with play.critic(f"critic.reward_policy:={policy}", "judge_timeout:=60.0") as node:
         play.begin("run")

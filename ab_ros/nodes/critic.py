@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from geometry_msgs.msg import Vector3Stamped
 from sensor_msgs.msg import JointState
@@ -39,6 +39,7 @@ from ab_ros.values import Reward as RewardValue
 _TOLERANCE = 5e-4  # s; half a timestep of 1 ms
 _DISORDER = 0.5  # s; a stamp that is further back is of a clock that went back
 _MEMORY = 256
+_EARLY = 16  # messages of runs without a contract that are kept for it
 _NEUTRAL = 0.5
 V = TypeVar("V")
 
@@ -72,6 +73,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
         self._run = ""
         self._judged = -1  # the last cycle that was judged
         self._failures = 0
+        self._early: deque[tuple[Callable[[Any], None], Any]] = deque(maxlen=_EARLY)
         self._rasters: dict[int, Cycle] = {}
         self._open: deque[tuple[CycleDone, float]] = deque()
         self._states: deque[tuple[float, dict[str, float]]] = deque(maxlen=_MEMORY)
@@ -108,6 +110,11 @@ class CriticNode(AbNode[CriticNodeSettings]):
         self._use(read_brain_contract(message))
         self._run = message.run
         self._forget_cycles()
+        # On topics of their own, the first cycle may have come before the contract of its run.
+        early, self._early = list(self._early), deque(maxlen=_EARLY)
+        for take, first in early:
+            if first.run == message.run:
+                take(first)
 
     def _forget_cycles(self) -> None:
         self._open.clear()
@@ -121,6 +128,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
     def _spikes(self, message: SpikeRaster) -> None:
         if self._critic is None or message.run != self._run:
             self.figures.add("spikes of another run")
+            self._early.append((self._spikes, message))
             return
         self._rasters[message.cycle] = read_spike_raster(message, self._critic.contract)
         while len(self._rasters) > _MEMORY:
@@ -130,6 +138,7 @@ class CriticNode(AbNode[CriticNodeSettings]):
     def _cycle_done(self, message: CycleDone) -> None:
         if message.run != self._run:
             self.figures.add("cycle_done of another run")
+            self._early.append((self._cycle_done, message))
             return
         if message.cycle <= self._judged or any(
             done.cycle == message.cycle for done, _ in self._open
