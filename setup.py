@@ -27,6 +27,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "httpx",
+        "jsonschema",
         "numpy",
         "opencv-python-headless",
         "python-socketio",
@@ -36,7 +37,7 @@ setup(
         "fast": ["numba"],
         "plot": ["matplotlib", "pillow"],
         "sim": ["mujoco"],
-        "test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+        "test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML", "types-jsonschema"],
     },
     entry_points={"console_scripts": ["ab_ros = ab_ros.cli:main"]},
 )

@@ -241,6 +241,7 @@ MODULES = {
     # Always those of PyPI.
     "mypy": "",
     "ruff": "",
+    "types-jsonschema": "",
     "types-pyyaml": "",
 }
 
@@ -261,7 +262,7 @@ def missing_requirements(
         missing.append((REQUIREMENTS / "cmake.txt").read_text().strip())
     # Style and types are judged by the same versions everywhere.
     pins = (REQUIREMENTS / f"{WHEELS[0]}.txt").read_text()
-    limits = re.findall(r"^(?:mypy|ruff|types-pyyaml)==\S+$", pins, re.MULTILINE)
+    limits = re.findall(r"^(?:mypy|ruff|types-jsonschema|types-pyyaml)==\S+$", pins, re.MULTILINE)
     command = [str(workspace.python), "-c", "import numpy; print(f'numpy=={numpy.__version__}')"]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if not answer.returncode:

@@ -23,6 +23,7 @@ NODES = ("brain", "critic", "motor", "sim")
 ROSDEP = {
     "cv2": "python3-opencv",
     "httpx": "python3-httpx",
+    "jsonschema": "python3-jsonschema",
     "matplotlib": "python3-matplotlib",
     "mujoco": "python3-mujoco-pip",
     "numba": "python3-numba",
