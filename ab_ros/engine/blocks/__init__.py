@@ -1,0 +1,23 @@
+"""Building blocks: components and sub-components as JSON files, and the code that reads them."""
+
+from ab_ros.engine.blocks.component import (
+    Component,
+    Node,
+    Path,
+    Terminal,
+    component_names,
+    component_of,
+    load_component,
+)
+from ab_ros.engine.blocks.trial import component_network
+
+__all__ = [
+    "Component",
+    "Node",
+    "Path",
+    "Terminal",
+    "component_names",
+    "component_network",
+    "component_of",
+    "load_component",
+]
