@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.engine.groups import NeuronGroup, SourceGroup
 from ab_ros.engine.neurons import NeuronState
-from ab_ros.engine.synapses.rule import Rule, Selection, Synapse
+from ab_ros.engine.synapses.rule import UNENDING, Rule, Selection, Synapse
 from ab_ros.engine.synapses.table import SynapseTable
 from ab_ros.engine.wiring import Synapses, numbers
 from ab_ros.errors import EngineError
@@ -148,6 +148,7 @@ class Circuit:
     pending : float64[longest delay + 1, neurons], input that arrives at tick t in row t modulo
         the number of rows.
     tick : ticks since the start.
+    restless : the rules that change more than spikes tell them to.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class Circuit:
         real: type[np.floating[Any]],
     ) -> None:
         self.source_count = sum(source.size for source in sources)
-        self.neurons = NeuronState([(group.parameters, group.size) for group in groups])
+        self.neurons = NeuronState([group.parameters for group in groups])
         self.rules: list[Rule] = []
         self.placements: dict[str, Placement] = {}
         self.tick = 0
@@ -175,6 +176,34 @@ class Circuit:
         for members in alike.values():
             rule = self._place(members, real)
             rule.bind(starts, f"projection {members[0][0].name!r}")
+        self.restless = [r for r in self.rules if type(r).intervene is not Rule.intervene]
+        self._due = np.zeros(len(self.restless), dtype=np.int64)
+        self._due_learning = True
+        self.plan_anew()
+
+    def plan_anew(self) -> None:
+        """Ask the restless rules anew when they are due; called when that may have changed."""
+        self._due.fill(0)
+        self._next_due = 0
+
+    def quiet_ticks(self, learning: bool) -> int:
+        """Return the number of ticks, at least 1, after which :meth:`intervene` is due."""
+        if not self.restless:
+            return UNENDING
+        if learning != self._due_learning:
+            self._due_learning = learning
+            self.plan_anew()
+        if self._next_due <= self.tick:
+            for index in (self._due <= self.tick).nonzero()[0].tolist():
+                self._due[index] = self.tick + self.restless[index].quiet_ticks(learning)
+            self._next_due = int(self._due.min())
+        return self._next_due - self.tick
+
+    def intervene(self, learning: bool) -> None:
+        """Let the rules that are due do what is due after the present tick."""
+        if self.restless and self._next_due == self.tick:
+            for index in (self._due == self.tick).nonzero()[0].tolist():
+                self.restless[index].intervene(learning)
 
     def _place(
         self, members: list[tuple[Projection, Synapses]], real: type[np.floating[Any]]
@@ -209,6 +238,7 @@ class Circuit:
         self.tick = 0
         for rule in self.rules:
             rule.reset()
+        self.plan_anew()
 
 
 Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
@@ -228,11 +258,9 @@ def advance_in_spans(
     """
     first, ticks = 0, raster.shape[0]
     while first < ticks:
-        span = min((rule.quiet_ticks(learning) for rule in circuit.rules), default=ticks)
-        last = min(first + span, ticks)
+        last = min(first + circuit.quiet_ticks(learning), ticks)
         advance(circuit, raster[first:last], drive[first:last], learning)
-        for rule in circuit.rules:
-            rule.intervene(learning)
+        circuit.intervene(learning)
         first = last
 
 

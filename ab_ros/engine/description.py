@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ab_ros.engine.circuit import Projection
 from ab_ros.engine.groups import NeuronGroup, SourceGroup
-from ab_ros.engine.neurons import NeuronParameters, neuron_parameters
+from ab_ros.engine.neurons import NeuronKind, neuron_arrays, per_neuron
 from ab_ros.engine.synapses import Synapse, synapse_parameters
 from ab_ros.engine.synapses.reward_plastic import RewardPlastic
 from ab_ros.engine.validation import check_count, check_number
@@ -37,10 +40,10 @@ class Description:
         self,
         name: str,
         size: int,
-        kind: str | NeuronParameters = "RS",
+        kind: NeuronKind = "RS",
         *,
-        noise: float = 0.0,
-        bias: float = 0.0,
+        noise: float | ArrayLike = 0.0,
+        bias: float | ArrayLike = 0.0,
         common_noise: float = 0.0,
         common_groups: int = 1,
     ) -> None:
@@ -50,9 +53,11 @@ class Description:
         ----------
         name : unique among groups and sources.
         size : number of neurons.
-        kind : RS, FS, IB, CH, LTS or parameters of one's own.
-        noise : standard deviation of a Gaussian current, private to each neuron and tick.
-        bias : constant current.
+        kind : RS, FS, IB, CH, LTS or parameters of one's own; or a sequence of these with one for
+            each neuron; or :class:`~ab_ros.engine.neurons.NeuronArrays`.
+        noise : standard deviation of a Gaussian current, private to each neuron and tick: a number
+            or [size].  It is drawn for those neurons only for which it is not 0.
+        bias : constant current: a number or [size].
         common_noise : standard deviation of a Gaussian current that all neurons of a slice share.
         common_groups : how many equal slices the group has for that; must divide ``size``.
         """
@@ -67,9 +72,9 @@ class Description:
         self.neuron_groups[name] = NeuronGroup(
             name,
             size,
-            neuron_parameters(kind, where),
-            check_number(f"{where}: noise", noise, ge=0.0),
-            check_number(f"{where}: bias", bias),
+            neuron_arrays(kind, size, where),
+            _per_neuron(f"{where}: noise", noise, size, ge=0.0),
+            _per_neuron(f"{where}: bias", bias, size),
             check_number(f"{where}: common_noise", common_noise, ge=0.0),
             common_groups,
             start=sum(group.size for group in self.neuron_groups.values()),
@@ -182,3 +187,15 @@ class Description:
         if name not in groups:
             raise EngineError(f"{what} of {name!r}: there is no such group; {one_of(groups)}")
         return groups[name]
+
+
+def _per_neuron(
+    where: str, given: float | ArrayLike, size: int, ge: float | None = None
+) -> float | NDArray[np.float64]:
+    if np.ndim(given) == 0:
+        return check_number(where, given, ge=ge)
+    values = per_neuron(where, given, (size,))
+    if ge is not None and values.min() < ge:
+        at = int(values.argmin())
+        raise EngineError(f"{where}: must be at least {ge:g} (got {values[at]} at neuron {at})")
+    return values

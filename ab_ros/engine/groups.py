@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.engine.neurons import NeuronParameters
+from ab_ros.engine.neurons import NeuronArrays
 
 _PRIVATE, _SHARED = 0, 1
 
@@ -21,15 +21,18 @@ class SourceGroup:
     start: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NeuronGroup:
-    """Neurons of one kind; ``start`` is its place among all neurons."""
+    """Neurons with one name; ``start`` is its place among all neurons.
+
+    ``noise`` and ``bias`` are one number for all, or float64[size].
+    """
 
     name: str
     size: int
-    parameters: NeuronParameters
-    noise: float
-    bias: float
+    parameters: NeuronArrays
+    noise: float | NDArray[np.float64]
+    bias: float | NDArray[np.float64]
     common_noise: float
     common_groups: int
     start: int = 0
@@ -40,12 +43,28 @@ class NoiseStream:
     """The random currents of one neuron group.
 
     Private and shared noise have streams of their own, drawn tick by tick, so that the numbers do
-    not depend on how ticks are split into runs.
+    not depend on how ticks are split into runs.  Private noise is drawn for those neurons only that
+    have any.
     """
 
     group: NeuronGroup
+    noisy: NDArray[np.intp] | None = field(init=False, default=None)
+    """The neurons that have private noise; None means all or none."""
+    _deviation: NDArray[np.float64] | float = field(init=False, default=0.0)
     private: np.random.Generator = field(init=False)
     shared: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        noise = self.group.noise
+        if isinstance(noise, np.ndarray) and not noise.all():
+            self.noisy = np.flatnonzero(noise)
+            self._deviation = noise[self.noisy]
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither bias nor noise is ever added."""
+        group = self.group
+        return not (np.any(group.bias) or np.any(group.noise) or group.common_noise)
 
     def seed(self, seed: int, index: int) -> None:
         """Start both streams from the network's seed and the group's index."""
@@ -59,9 +78,13 @@ class NoiseStream:
     def add_to(self, drive: NDArray[np.float64]) -> None:
         """Add bias and noise to ``drive``, float64[T, size]."""
         group, ticks = self.group, drive.shape[0]
-        if group.bias:
+        if isinstance(group.bias, np.ndarray) or group.bias:
             drive += group.bias
-        if group.noise:
+        if self.noisy is not None:
+            if self.noisy.size:
+                drawn = self.private.standard_normal((ticks, self.noisy.size))
+                drive[:, self.noisy] += self._deviation * drawn
+        elif isinstance(group.noise, np.ndarray) or group.noise:
             drive += group.noise * self.private.standard_normal((ticks, group.size))
         if group.common_noise:
             common = self.shared.standard_normal((ticks, group.common_groups))

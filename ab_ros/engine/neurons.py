@@ -5,12 +5,12 @@ E. M. Izhikevich, "Simple model of spiking neurons", IEEE Transactions on Neural
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.engine.validation import check_number
 from ab_ros.errors import EngineError, one_of
@@ -81,6 +81,97 @@ def neuron_parameters(kind: str | NeuronParameters, where: str = "neuron kind") 
     return PRESETS[kind]
 
 
+@dataclass(frozen=True, eq=False)
+class NeuronArrays:
+    """Izhikevich parameters of many neurons, one value each.
+
+    Parameters
+    ----------
+    a, b, c, d : float64[size], see :class:`NeuronParameters`; kept as read-only copies.
+
+    Raises
+    ------
+    EngineError
+        naming the parameter, the first bad neuron and its value.
+    """
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    c: NDArray[np.float64]
+    d: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("a", "b", "c", "d"):
+            where = f"NeuronArrays.{name}"
+            values = per_neuron(where, getattr(self, name), np.shape(self.a)[:1])
+            object.__setattr__(self, name, values)
+        for name, bad, allowed in (
+            ("a", (self.a < 0.0) | (self.a > 1.0), "in [0, 1]"),
+            ("c", self.c >= V_SPIKE, f"less than {V_SPIKE:g}"),
+        ):
+            first = np.flatnonzero(bad)
+            if first.size:
+                raise EngineError(
+                    f"NeuronArrays.{name}: must be {allowed}"
+                    f" (got {getattr(self, name)[first[0]]:g} at neuron {first[0]})"
+                )
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.a.size)
+
+    @classmethod
+    def repeat(cls, kinds: Sequence[NeuronParameters], counts: Sequence[int]) -> NeuronArrays:
+        """Return ``counts[i]`` neurons of each ``kinds[i]``, in order."""
+        columns = (np.array([getattr(p, name) for p in kinds], np.float64) for name in "abcd")
+        return cls(*(np.repeat(column, counts) for column in columns))
+
+
+NeuronKind = str | NeuronParameters | NeuronArrays | Sequence[str | NeuronParameters]
+"""What says how neurons of a group behave: one for all, or one for each."""
+
+
+def neuron_arrays(kind: NeuronKind, size: int, where: str) -> NeuronArrays:
+    """Return the parameters of each of ``size`` neurons.
+
+    Raises
+    ------
+    EngineError
+        for an unknown preset, or if there are not ``size`` kinds.
+    """
+    if isinstance(kind, str | NeuronParameters):
+        return NeuronArrays.repeat([neuron_parameters(kind, where)], [size])
+    if not isinstance(kind, NeuronArrays):
+        kinds = [neuron_parameters(each, f"{where}: neuron {i}") for i, each in enumerate(kind)]
+        kind = NeuronArrays.repeat(kinds, [1] * len(kinds))
+    if kind.size != size:
+        raise EngineError(f"{where}: needs {size} neuron kinds, one for each (got {kind.size})")
+    return kind
+
+
+def per_neuron(where: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a read-only copy of values, one for each neuron.
+
+    Raises
+    ------
+    EngineError
+        if they are not finite numbers, or of another shape.
+    """
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise EngineError(f"{where}: must be numbers (got {values!r})") from None
+    if array.ndim != 1 or array.shape != shape:
+        size = shape[0] if shape else "size"
+        raise EngineError(f"{where}: must have the shape [{size}] (got {list(array.shape)})")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise EngineError(f"{where}: must be finite (got {array[bad[0]]} at neuron {bad[0]})")
+    array.setflags(write=False)
+    return array
+
+
 class NeuronState:
     """Parameters and dynamic state of all neurons of a network, as arrays of float64[N].
 
@@ -91,15 +182,11 @@ class NeuronState:
     u : recovery variable.
     """
 
-    def __init__(self, parameters: list[tuple[NeuronParameters, int]]) -> None:
-        counts = [count for _, count in parameters]
-
-        def column(name: str) -> NDArray[np.float64]:
-            values = np.array([getattr(p, name) for p, _ in parameters], dtype=np.float64)
-            return np.repeat(values, counts)
-
-        self.a, self.b, self.c, self.d = (column(name) for name in "abcd")
-        self.size = int(sum(counts))
+    def __init__(self, groups: Sequence[NeuronArrays]) -> None:
+        self.a, self.b, self.c, self.d = (
+            np.concatenate([getattr(group, name) for group in groups]) for name in "abcd"
+        )
+        self.size = int(self.a.size)
         self.v = np.empty(self.size)
         self.u = np.empty(self.size)
         self._rate = np.empty(self.size)
