@@ -9,15 +9,21 @@ from ab_ros.engine.blocks.component import (
     component_of,
     load_component,
 )
+from ab_ros.engine.blocks.stimulus import Pulse, Response, Stimulus, probing, respond
 from ab_ros.engine.blocks.trial import component_network
 
 __all__ = [
     "Component",
     "Node",
     "Path",
+    "Pulse",
+    "Response",
+    "Stimulus",
     "Terminal",
     "component_names",
     "component_network",
     "component_of",
     "load_component",
+    "probing",
+    "respond",
 ]
