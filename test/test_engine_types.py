@@ -203,6 +203,41 @@ def test_all_types_together_are_bit_identical_and_resumed(precision):
     }
 
 
+@every_backend
+def test_steps_do_what_runs_do(backend):
+    run, stepped = all_types(backend), all_types(backend)
+    currents = np.random.default_rng(2).normal(0.0, 2.0, (250, 22))
+    parts = {"cells": slice(0, 12), "mood": slice(12, 16), "more": slice(16, 22)}
+    fired = run.run(250, {"eye": EYE[:250]}, {n: currents[:, part] for n, part in parts.items()})
+    rows = np.array([stepped.step(currents[t], EYE[t]) for t in range(250)])
+    for name, part in parts.items():
+        assert np.array_equal(rows[:, part], fired[name])
+    assert_same(run.state(), stepped.state())
+    run.tick()
+    stepped.step()
+    assert_same(run.state(), stepped.state())
+    assert run.rates == stepped.rates
+
+
+@pytest.mark.parametrize(
+    ("current", "spikes", "message"),
+    [
+        (np.zeros(21), None, r"\[all neurons\] = \(22,\) \(got \(21,\)\)"),
+        (np.zeros(22, dtype=np.float32), None, "float64 .*float32"),
+        ([0.0] * 22, None, "float64 .*list"),
+        (np.r_[np.zeros(17), np.nan, np.zeros(4)], None, r"'more': must be finite .*nan at \[1\]"),
+        (None, np.zeros(3, dtype=np.uint8), r"\[all sources\] = \(20,\)"),
+        (None, np.zeros(20), "uint8 or bool .*float64"),
+        (None, np.full(20, 2, dtype=np.uint8), r"0 or 1 \(got 2\)"),
+    ],
+)
+def test_a_step_refuses_bad_input(current, spikes, message):
+    network = all_types("numpy")
+    with pytest.raises(EngineError, match=message):
+        network.step(current, spikes)
+    assert network.ticks == 0
+
+
 def arrivals(synapse, backend, precision, ticks, weight=10.0, delay=1):
     """What arrives at a neuron, by tick of the source's spike."""
     network = Network(backend=backend, precision=precision)

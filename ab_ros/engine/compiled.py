@@ -74,7 +74,6 @@ class CompiledAdvance:
         self._parameters = np.zeros((len(tables), PARAMETER_COLUMNS))
         self._ages = np.zeros((len(tables), AGE_COLUMNS), dtype=np.int64)
         self._frames = [list(rule.frames().values()) for rule in circuit.rules]
-        self._clocks = [[frame.age for frame in pair] for pair in self._frames]
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
@@ -103,9 +102,8 @@ class CompiledAdvance:
             self._lay(self._rules, "last_pre", FIRES, np.int64),
             self._lay(self._rules, "last_post", LAST_POST, np.int64),
         )
-        for clocks, rule in zip(self._clocks, self._rules, strict=True):
-            if isinstance(rule, DevelopmentalRule):
-                clocks.append(rule.age)
+        for ages, rule in zip(self._ages, self._rules, strict=True):
+            _share_clocks(rule, ages)
         frames: list[DecayFrame] = []
         for row, pair in zip(self._tables, self._frames, strict=True):
             for index, frame in enumerate(pair):
@@ -125,9 +123,6 @@ class CompiledAdvance:
         learning: bool,
     ) -> None:
         """Tick the circuit; see :func:`~ab_ros.engine.circuit.advance`."""
-        for ages, clocks in zip(self._ages, self._clocks, strict=True):
-            for index, clock in enumerate(clocks):
-                ages[index] = clock[0]
         n = circuit.neurons
         self._kernel(
             circuit.tick,
@@ -147,9 +142,6 @@ class CompiledAdvance:
             self._fired,
         )
         circuit.tick += raster.shape[0]
-        for ages, clocks in zip(self._ages, self._clocks, strict=True):
-            for index, clock in enumerate(clocks):
-                clock[0] = ages[index]
 
     def _lay(self, owners: list[Any], name: str, column: int, dtype: Any) -> NDArray[Any]:
         """Lay the owners' arrays end to end, and put views of the whole in their place."""
@@ -162,6 +154,18 @@ class CompiledAdvance:
                 setattr(owner, name, whole[start : start + part.size])
             start += part.size
         return whole
+
+
+def _share_clocks(rule: Rule, ages: NDArray[np.int64]) -> None:
+    """Put views of the kernels' ages in the place of a rule's own."""
+    for index, (name, frame) in enumerate(rule.frames().items()):
+        clock = ages[index : index + 1]
+        clock[:] = frame.age
+        frame.age = clock
+        setattr(rule, name, clock)
+    if isinstance(rule, DevelopmentalRule):
+        ages[2] = rule.age[0]
+        rule.age = ages[2:3]
 
 
 def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64]) -> None:

@@ -13,7 +13,12 @@ from ab_ros.engine.circuit import Circuit, Placement, advance_in_spans
 from ab_ros.engine.credit import Credit
 from ab_ros.engine.description import Description
 from ab_ros.engine.groups import NeuronGroup, NoiseStream
-from ab_ros.engine.inputs import checked_current, checked_spikes
+from ab_ros.engine.inputs import (
+    check_step_current,
+    checked_current,
+    checked_spikes,
+    checked_step_spikes,
+)
 from ab_ros.engine.snapshot import check_circuit, check_state, circuit_state, restore_circuit
 from ab_ros.engine.synapses.developmental import Development, DevelopmentalRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
@@ -92,6 +97,9 @@ class Network(Description):
         self._credit = Credit(list(self._built.placements.values()), self.history)
         self._counts = np.zeros(self._built.neurons.size, dtype=np.int64)
         self._counted_ticks = 0
+        size = self._built.neurons.size
+        self._step_raster = np.zeros((1, self._built.source_count + size), dtype=np.uint8)
+        self._step_drive = np.zeros((1, size))
         self._seed_noise(self.seed)
         return self
 
@@ -162,6 +170,49 @@ class Network(Description):
         """Advance by one tick; spikes, currents and result are arrays of [size]."""
         rasters = {name: np.asarray(given)[None] for name, given in (spikes or {}).items()}
         return {name: fired[0] for name, fired in self.run(1, rasters, currents).items()}
+
+    def step(
+        self, current: NDArray[np.float64] | None = None, spikes: NDArray[np.uint8] | None = None
+    ) -> Raster:
+        """Advance by one tick, with little overhead: for loops that close in every tick.
+
+        It does what :meth:`run` does, bit by bit; all groups stand side by side in the order in
+        which they were added.
+
+        Parameters
+        ----------
+        current : float64[all neurons], added to bias and noise; None adds nothing.
+        spikes : uint8[all sources] of 0 and 1; None if all are silent.
+
+        Returns
+        -------
+        Raster
+            uint8[all neurons], a fresh array.
+
+        Raises
+        ------
+        EngineError
+            for a wrong shape or type, a spike that is neither 0 nor 1, or a current that is not
+            finite; nothing has been ticked then.
+        """
+        circuit = self._circuit("step")
+        raster, drive = self._step_raster, self._step_drive
+        if spikes is None:
+            raster[0, : circuit.source_count] = 0
+        else:
+            raster[0, : circuit.source_count] = checked_step_spikes(spikes, circuit.source_count)
+        if current is not None:
+            check_step_current(current, self.neuron_groups.values())
+        drive.fill(0.0)
+        for stream in self._noise:
+            stream.add_to(_columns(drive, stream.group))
+        if current is not None:
+            drive += current
+        advance_in_spans(circuit, self._advance, raster, drive, self._learning)
+        fired = raster[0, circuit.source_count :].copy()
+        self._counts += fired
+        self._counted_ticks += 1
+        return fired
 
     @property
     def ticks(self) -> int:
@@ -256,8 +307,9 @@ class Network(Description):
         EngineError
             for an unknown layer or a level that is not in [-1, 1]; nothing has changed then.
         """
-        self._circuit("set_reward_signal")
+        circuit = self._circuit("set_reward_signal")
         self._credit.signal(by_layer or {}, everywhere)
+        circuit.plan_anew()
 
     @property
     def reward_signal(self) -> dict[str, float]:
@@ -362,6 +414,7 @@ class Network(Description):
         for stream in self._noise:
             stream.restore(state[f"noise/{stream.group.name}"])
         self._credit.restore(state)
+        circuit.plan_anew()
 
     def _seed_noise(self, seed: int) -> None:
         for index, stream in enumerate(self._noise):
