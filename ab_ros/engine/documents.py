@@ -128,7 +128,7 @@ def _explained(fault: ValidationError) -> str:
         "uniqueItems": lambda: "must not have the same item twice",
     }
     text = texts[keyword]() if keyword in texts else fault.message
-    if isinstance(fault.parent, ValidationError) and str(fault.parent.validator) == "propertyNames":
+    if "propertyNames" in fault.absolute_schema_path:
         return f"{json_path(place)}: the name {shown(value)} {text}"
     return f"{json_path(place)}: {text} (got {shown(value)})"
 
