@@ -1,6 +1,6 @@
 """The part of ab_ros that needs no ROS 2, as an ordinary Python package.
 
-``pip install .[fast,sim,plot]`` is for notebooks, training and tests.  The ROS 2 package, with its
+``pip install .[fast,plot,record,sim]`` is for notebooks, training and tests.  The ROS 2 package, with its
 messages and nodes, is built from package.xml and CMakeLists.txt by colcon, which does not read
 this file.
 """
@@ -36,6 +36,7 @@ setup(
     extras_require={
         "fast": ["numba"],
         "plot": ["matplotlib", "pillow"],
+        "record": ["h5py"],
         "sim": ["mujoco"],
         "test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML", "types-jsonschema"],
     },

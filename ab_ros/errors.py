@@ -33,6 +33,10 @@ class BrainFileError(BrainError):
     """A brain file that is missing, truncated, foreign or of an unknown version."""
 
 
+class RecordError(AbRosError):
+    """A record that cannot be written or read."""
+
+
 class PolicyError(AbRosError):
     """A reward or deviation policy that is missing, failed, or returned an unusable value."""
 

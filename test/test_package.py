@@ -22,6 +22,7 @@ NODES = ("brain", "critic", "motor", "sim")
 # Third-party modules that ab_ros imports: what rosdep and what pip call them.
 ROSDEP = {
     "cv2": "python3-opencv",
+    "h5py": "python3-h5py",
     "httpx": "python3-httpx",
     "jsonschema": "python3-jsonschema",
     "matplotlib": "python3-matplotlib",
@@ -120,7 +121,7 @@ def test_package_xml_and_setup_py_name_the_same_packages(
     root: Path, setup_arguments: dict[str, Any]
 ) -> None:
     pip = set(setup_arguments["install_requires"])
-    for extra in ("fast", "plot", "sim"):
+    for extra in ("fast", "plot", "record", "sim"):
         pip.update(setup_arguments["extras_require"][extra])
     rosdep = {
         element.text

@@ -353,6 +353,30 @@ class Network(Description):
         placement = self._placement(name)
         return (*placement.edges(), placement.rule.weights[placement.living].copy())
 
+    def wiring(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pre and post of all synapses that a projection was connected with.
+
+        They are ordered by (pre, post) and count from the start of all neurons, or, for the pre of
+        a spike source, of all spike sources; pruned synapses are among them.
+        """
+        placement = self._placement(name)
+        pre, post = placement.edges(placement.slots)
+        return pre + placement.projection.pre_start, post + placement.projection.post_start
+
+    def wiring_weights(self, name: str) -> NDArray[np.floating[Any]]:
+        """Return the weights in the order of :meth:`wiring`; NaN where a synapse was pruned."""
+        placement = self._placement(name)
+        weights = placement.rule.weights[placement.slots].copy()
+        alive = placement.rule.living()
+        if alive is not None:
+            weights[~alive[placement.slots]] = np.nan
+        return weights
+
+    def potentials(self, neurons: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Return the membrane potentials of now, mV, of all neurons or of those with an index."""
+        v = self._circuit("potentials").neurons.v
+        return v.copy() if neurons is None else v[np.asarray(neurons, dtype=np.intp)]
+
     def set_weights(self, name: str, weight: ArrayLike) -> None:
         """Set the weights of a projection's synapses; the wiring stays.
 
