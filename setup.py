@@ -1,8 +1,8 @@
 """The part of ab_ros that needs no ROS 2, as an ordinary Python package.
 
-``pip install .[fast,plot,record,sim]`` is for notebooks, training and tests.  The ROS 2 package, with its
-messages and nodes, is built from package.xml and CMakeLists.txt by colcon, which does not read
-this file.
+``pip install .[fast,plot,record,sim]`` is for notebooks, training and tests.  The ROS 2 package,
+with its messages and nodes, is built from package.xml and CMakeLists.txt by colcon, which does not
+read this file.
 """
 
 from __future__ import annotations

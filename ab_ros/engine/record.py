@@ -82,7 +82,7 @@ class RecordMeta:
     neurons : of the whole network.
     first_tick, ticks : the recording began at the one and lasted the other.
     recorded : int32[k], the neurons whose spikes were recorded, rising.
-    groups : {name: int32[size]}, names of groups of recorded neurons.
+    groups : {name: int32[size]}, groups of neurons whose spikes or potentials were recorded.
     versions : of the programs that wrote it.
     complete : whether it was closed; else the run was cut short.
     """

@@ -55,7 +55,7 @@ def merge_parts(folder: Path, path: Path, complete: bool = True) -> None:
     """
     check_extension(path)
     meta, columns = read_parts(folder)
-    text = json.dumps({**meta, "complete": complete}, sort_keys=True)
+    text = json.dumps({**meta, "complete": complete})
     write = {".npz": _write_npz, ".csv": _write_csv}.get(path.suffix, _write_hdf5)
     try:
         with replaced(path) as temporary:

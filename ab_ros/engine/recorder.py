@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -254,7 +254,7 @@ class Recorder:
         self, brain: Network | Recordable, groups: Mapping[str, NDArray[Any]]
     ) -> dict[str, Any]:
         known = np.zeros(self._size, np.bool_)
-        known[self._recorded] = True
+        known[self._recorded] = known[self._sampled] = True
         kept = {name: runs_of(indices[known[indices]]) for name, indices in groups.items()}
         dt = getattr(brain, "dt", 1.0 / TICKS_PER_SECOND)
         plan = getattr(brain, "plan", None)
@@ -360,10 +360,9 @@ class Recorder:
 
 def _groups(brain: Network | Recordable, network: Network) -> dict[str, NDArray[np.int64]]:
     """Return the groups by which pictures name neurons: a brain's components, or neuron groups."""
-    plan = getattr(brain, "plan", None)
-    names: Iterable[str] = getattr(plan, "component_names", ())
-    if names and not isinstance(brain, Network):
-        return {name: brain.neurons_of(f"{name}.*") for name in names}
+    blocks = getattr(getattr(brain, "plan", None), "blocks", ())
+    if blocks:
+        return {block.name: np.arange(block.start, block.stop) for block in blocks}
     return {
         group.name: np.arange(group.start, group.start + group.size)
         for group in network.neuron_groups.values()

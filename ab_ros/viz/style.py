@@ -76,6 +76,7 @@ def horizontal_grid(axes: Axes) -> None:
     """Draw horizontal grid lines only, and no tick marks."""
     axes.grid(visible=True, axis="y")
     axes.tick_params(length=0)
+    axes.tick_params(axis="x", pad=6)
 
 
 @functools.lru_cache(maxsize=32)
