@@ -301,8 +301,8 @@ def test_a_damaged_array_is_found_by_its_checksum(tmp_path: Path) -> None:
     texts, arrays = read_brain_file(file)
     assert texts == {"format": "x"} and np.array_equal(arrays["w"], np.arange(1000.0))
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE array SET crc = crc + 1")
-    with pytest.raises(BrainFileError, match="'w' is damaged"):
+        database.execute("UPDATE chunk SET crc = crc + 1")
+    with pytest.raises(BrainFileError, match="which holds 'w', is damaged"):
         read_brain_file(file)
 
 

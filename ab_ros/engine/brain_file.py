@@ -42,9 +42,7 @@ def save_parts(
     arrays |= {f"output.{name}": neurons for name, neurons in plan.outputs.items()}
     arrays |= maps
     arrays |= _wiring(plan)
-    for name, values in network.state().items():
-        if name.endswith("/signature"):
-            continue  # the wiring itself is in the file
+    for name, values in network.state(signatures=False).items():
         if not _as_at_birth(plan, name, values):
             arrays[f"state.{name}"] = values
     texts = {
@@ -79,7 +77,7 @@ def load_parts(
         network = plan.network(
             settings["seed"], backend, settings["precision"], settings["history"]
         )
-        network.restore(_state(plan, network, arrays))
+        network.restore(_state(plan, network, arrays), signatures=False)
         maps = {name: arrays[name] for name in _MAPS}
     except KeyError as error:
         raise BrainFileError(f"{path}: lacks {error}") from None
@@ -196,9 +194,6 @@ def _state(
         weights = f"projection/{p.name}/weights"
         if weights not in state:
             state[weights] = p.weight.astype(network.precision)
-    for name, values in network.state().items():
-        if name.endswith("/signature"):
-            state[name] = values
     return state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,16 +50,20 @@ class Projection:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the synapses of a projection, ordered by (pre, post), lie: slots of a rule's table.
-
-    ``signature`` is uint64[1], a digest of everything but the weights.
-    """
+    """Where the synapses of a projection, ordered by (pre, post), lie: slots of a rule's table."""
 
     projection: Projection
     rule: Rule
     slots: Selection
     pre_start: int
-    signature: NDArray[np.uint64]
+
+    @cached_property
+    def signature(self) -> NDArray[np.uint64]:
+        """A digest of everything but the weights, uint64[1]."""
+        digest = hashlib.sha256(repr(self.projection).encode())
+        for index in self.edges(self.slots):
+            digest.update(np.ascontiguousarray(index, "<i8").data)
+        return np.frombuffer(digest.digest()[:8], dtype="<u8").astype(np.uint64)
 
     @property
     def living(self) -> Selection:
@@ -126,13 +131,6 @@ class Placement:
                 f" or [synapses] = ({count},) (got {values.shape})"
             )
         return values
-
-
-def _signature(projection: Projection, synapses: Synapses) -> NDArray[np.uint64]:
-    digest = hashlib.sha256(repr(projection).encode())
-    digest.update(synapses.pre.astype("<i8").tobytes())
-    digest.update(synapses.post.astype("<i8").tobytes())
-    return np.frombuffer(digest.digest()[:8], dtype="<u8").astype(np.uint64)
 
 
 class Circuit:
@@ -225,10 +223,8 @@ class Circuit:
             slots = list(np.split(slot_of, ends[:-1]))
         rule = synapse.rule(SynapseTable(pre, post, weight, delay, real, synapse.has_columns))
         self.rules.append(rule)
-        for (projection, synapses), start, part in zip(members, starts, slots, strict=True):
-            self.placements[projection.name] = Placement(
-                projection, rule, part, start, _signature(projection, synapses)
-            )
+        for (projection, _), start, part in zip(members, starts, slots, strict=True):
+            self.placements[projection.name] = Placement(projection, rule, part, start)
         return rule
 
     def reset(self) -> None:

@@ -1,13 +1,22 @@
-"""The brain file: an SQLite database of named arrays and texts, written atomically."""
+"""The brain file: an SQLite database of named texts and arrays, written atomically.
+
+All arrays lie end to end, in the order in which they were given, each on a multiple of 64 bytes.
+This stream is stored in chunks of 8 MB, and ``array`` says where in it each array lies.  Texts,
+the list of arrays and chunks have checksums (CRC-32).
+
+Version 1 had every array in a row of its own, in NumPy's format; such files are read still.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sqlite3
+import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,21 +24,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.errors import BrainFileError
+from ab_ros.errors import BrainFileError, one_of
 
 APPLICATION_ID = 0x61625253  # "abRS"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+_ALIGNMENT = 64
+_CHUNK = 8 * 2**20  # a multiple of the alignment
 
 _SCHEMA = """
-CREATE TABLE text (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE array (name TEXT PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE text (name TEXT PRIMARY KEY, crc INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE directory (bytes INTEGER NOT NULL, crc INTEGER NOT NULL, arrays TEXT NOT NULL);
+CREATE TABLE chunk (number INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL);
 """
+# The file is new and nobody else's: what protects against half a write is the rename at the end.
+_FAST = (
+    "PRAGMA page_size=65536; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+    " PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=64;"
+)
+
+Texts = dict[str, str]
+Arrays = dict[str, NDArray[Any]]
 
 
 def write_brain_file(
     path: Path, texts: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write a brain file: to a temporary file, fsync, rename; a kill leaves the old or the new one.
+
+    Parameters
+    ----------
+    arrays : of numbers, truth values, fixed-width text, or structures of these.
 
     Raises
     ------
@@ -42,19 +67,13 @@ def write_brain_file(
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
-        with closing(sqlite3.connect(temporary)) as database:
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as database:
             database.executescript(
-                f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-                f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
-                + _SCHEMA
+                f"{_FAST} PRAGMA application_id={APPLICATION_ID};"
+                f"PRAGMA user_version={SCHEMA_VERSION}; BEGIN; {_SCHEMA}"
             )
-            database.executemany("INSERT INTO text VALUES (?, ?)", texts.items())
-            for name, array in arrays.items():
-                data = _pack(array)
-                database.execute(
-                    "INSERT INTO array VALUES (?, ?, ?)", (name, zlib.crc32(data), data)
-                )
-            database.commit()
+            _write(database, texts, arrays)
+            database.execute("COMMIT")
         with open(temporary, "rb+") as file:
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
@@ -67,8 +86,8 @@ def write_brain_file(
             os.unlink(temporary)
 
 
-def read_brain_file(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Read a brain file; return its texts and arrays.
+def read_brain_file(path: Path) -> tuple[Texts, Arrays]:
+    """Read a brain file of any version; return its texts and arrays, which can be written to.
 
     Raises
     ------
@@ -79,30 +98,149 @@ def read_brain_file(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]
     if not path.is_file():
         raise BrainFileError(f"{path}: there is no such brain file")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
             application = database.execute("PRAGMA application_id").fetchone()[0]
             version = database.execute("PRAGMA user_version").fetchone()[0]
+            pages = database.execute("PRAGMA page_count").fetchone()[0]
+            page_size = database.execute("PRAGMA page_size").fetchone()[0]
+            if path.stat().st_size < pages * page_size:
+                raise BrainFileError(
+                    f"{path}: is truncated: has {path.stat().st_size} of {pages * page_size} bytes"
+                )
             if application != APPLICATION_ID:
                 raise BrainFileError(f"{path}: is a database, but not a brain file of ab_ros")
-            if version != SCHEMA_VERSION:
+            if version not in READABLE:
+                newer = "; a newer ab_ros wrote it" if version > SCHEMA_VERSION else ""
                 raise BrainFileError(
-                    f"{path}: has schema version {version}; this ab_ros reads {SCHEMA_VERSION}"
+                    f"{path}: has schema version {version}, this ab_ros reads"
+                    f" {one_of(READABLE)}{newer}"
                 )
-            texts = dict(database.execute("SELECT name, value FROM text"))
-            arrays = {}
-            for name, crc, data in database.execute("SELECT name, crc, data FROM array"):
-                if zlib.crc32(data) != crc:
-                    raise BrainFileError(f"{path}: array {name!r} is damaged (checksum differs)")
-                arrays[name] = np.load(io.BytesIO(data), allow_pickle=False)
-    except (sqlite3.Error, ValueError, OSError, EOFError) as error:
+            return _read_1(database, path) if version == 1 else _read_2(database, path)
+    except (sqlite3.Error, ValueError, TypeError, KeyError, OSError, EOFError) as error:
         raise BrainFileError(f"{path}: is not a readable brain file: {error}") from error
+
+
+def _write(
+    database: sqlite3.Connection, texts: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    database.executemany(
+        "INSERT INTO text VALUES (?, ?, ?)",
+        ((name, zlib.crc32(text.encode()), text) for name, text in texts.items()),
+    )
+    directory, start = [], 0
+    plain = {name: _plain(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        start += -start % _ALIGNMENT
+        form = np.lib.format.dtype_to_descr(array.dtype)
+        directory.append([name, form, list(array.shape), start])
+        start += array.nbytes
+    listed = json.dumps(directory)
+    database.execute(
+        "INSERT INTO directory VALUES (?, ?, ?)", (start, zlib.crc32(listed.encode()), listed)
+    )
+    database.executemany(
+        "INSERT INTO chunk VALUES (?, ?, ?)",
+        ((number, zlib.crc32(data), data) for number, data in enumerate(_chunks(plain, start))),
+    )
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as it lies in the file: contiguous and little-endian."""
+    array = np.asarray(array)
+    if array.dtype.hasobject:
+        raise BrainFileError(f"a brain file holds no {array.dtype} arrays")
+    # Not ascontiguousarray, which makes arrays of no dimension ones of one.
+    return np.require(array, array.dtype.newbyteorder("<"), "C")
+
+
+def _chunks(arrays: Mapping[str, NDArray[Any]], size: int) -> Iterator[memoryview]:
+    """Yield the stream in chunks; each is valid until the next is asked for."""
+    buffer = bytearray(min(_CHUNK, size))
+    view = memoryview(buffer)
+    filled = 0
+    for array in arrays.values():
+        gap = np.zeros(-filled % _ALIGNMENT, np.uint8)
+        for part in (gap.data, array.reshape(-1).view(np.uint8).data):
+            taken = 0
+            while taken < len(part):
+                some = min(len(part) - taken, len(buffer) - filled)
+                view[filled : filled + some] = part[taken : taken + some]
+                taken, filled = taken + some, filled + some
+                if filled == len(buffer):
+                    yield view
+                    filled = 0
+    if filled:
+        yield view[:filled]
+
+
+def _read_2(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
+    texts = {}
+    for name, crc, text in database.execute("SELECT name, crc, value FROM text"):
+        if zlib.crc32(text.encode()) != crc:
+            raise BrainFileError(f"{path}: text {name!r} is damaged (checksum differs)")
+        texts[name] = text
+    row = database.execute("SELECT bytes, crc, arrays FROM directory").fetchone()
+    if row is None or zlib.crc32(row[2].encode()) != row[1]:
+        raise BrainFileError(f"{path}: the list of arrays is damaged (checksum differs)")
+    size, directory = row[0], json.loads(row[2])
+    if not 0 <= size <= path.stat().st_size:
+        raise BrainFileError(f"{path}: is truncated: its arrays take {size} bytes")
+    stream = np.empty(size, np.uint8)
+    filled = 0
+    for number, crc, data in database.execute(
+        "SELECT number, crc, data FROM chunk ORDER BY number"
+    ):
+        if zlib.crc32(data) != crc:
+            held = _held(directory, filled, filled + len(data))
+            raise BrainFileError(f"{path}: chunk {number}, {held}, is damaged (checksum differs)")
+        if filled + len(data) > size:
+            raise BrainFileError(f"{path}: has more than the {size} bytes of its arrays")
+        stream[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
+        filled += len(data)
+    if filled != size:
+        raise BrainFileError(
+            f"{path}: is truncated: has {filled} of the {size} bytes of its arrays"
+        )
+    return texts, {
+        name: _array(stream, _dtype(form), shape, start) for name, form, shape, start in directory
+    }
+
+
+def _held(directory: list[list[Any]], first: int, stop: int) -> str:
+    """Say in words which arrays lie in a part of the stream."""
+    starts = [start for _, _, _, start in directory]
+    ends = [*starts[1:], stop]
+    names = [
+        repr(name)
+        for (name, *_), start, end in zip(directory, starts, ends, strict=True)
+        if start < stop and end > first
+    ]
+    if len(names) > 3:
+        names = [names[0], f"{len(names) - 2} more", names[-1]]
+    return f"which holds {', '.join(names) or 'nothing'}"
+
+
+def _array(stream: NDArray[np.uint8], dtype: Any, shape: list[int], start: int) -> NDArray[Any]:
+    array: NDArray[Any] = np.ndarray(shape, dtype, stream.data, start)
+    return array if sys.byteorder == "little" else array.astype(dtype.newbyteorder("="))
+
+
+def _dtype(form: Any) -> np.dtype[Any]:
+    """Return the dtype of what JSON has made of its description."""
+    if isinstance(form, list):
+        form = [(name, _dtype(each), *map(tuple, shape)) for name, each, *shape in form]
+    return np.dtype(form)
+
+
+def _read_1(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
+    texts = dict(database.execute("SELECT name, value FROM text"))
+    arrays = {}
+    for name, crc, data in database.execute("SELECT name, crc, data FROM array"):
+        if zlib.crc32(data) != crc:
+            raise BrainFileError(f"{path}: array {name!r} is damaged (checksum differs)")
+        arrays[name] = np.load(io.BytesIO(data), allow_pickle=False)
     return texts, arrays
-
-
-def _pack(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(array), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _umask() -> int:

@@ -404,23 +404,25 @@ class Network(Description):
         self.reset_rates()
         self._seed_noise(self.seed)
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def state(self, signatures: bool = True) -> dict[str, NDArray[Any]]:
         """Return copies of everything that changes, weights included, as arrays by name.
 
         A network that is built alike and restored from it goes on bit by bit as this one does.
+        By digests of the wiring, :meth:`restore` can tell that it is; who keeps the wiring beside
+        the state can do without ``signatures``, which take their time in large networks.
         """
         circuit = self._circuit("state")
         return {
             "network/clock": np.array([circuit.tick, self._counted_ticks], dtype=np.int64),
             "network/learning": np.array([self._learning], dtype=np.bool_),
             "neurons/counts": self._counts.copy(),
-            **circuit_state(circuit),
+            **circuit_state(circuit, signatures),
             **{f"noise/{s.group.name}": s.state() for s in self._noise},
             **self._credit.state(),
         }
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state of :meth:`state`.
+    def restore(self, state: Mapping[str, NDArray[Any]], signatures: bool = True) -> None:
+        """Take over a state of :meth:`state`, that was made with ``signatures`` or without.
 
         Raises
         ------
@@ -429,7 +431,7 @@ class Network(Description):
             from a network that was built differently; this network is unchanged then.
         """
         circuit = self._circuit("restore")
-        check_state(state, self.state(), self.history)
+        check_state(state, self.state(signatures), self.history)
         check_circuit(state, circuit)
         circuit.tick, self._counted_ticks = (int(value) for value in state["network/clock"])
         self._learning = bool(state["network/learning"][0])

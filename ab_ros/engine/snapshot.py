@@ -17,8 +17,11 @@ from ab_ros.errors import EngineError
 State = Mapping[str, NDArray[Any]]
 
 
-def circuit_state(circuit: Circuit) -> dict[str, NDArray[Any]]:
-    """Return copies of all arrays that change while a circuit is ticked or learns."""
+def circuit_state(circuit: Circuit, signatures: bool = True) -> dict[str, NDArray[Any]]:
+    """Return copies of all arrays that change while a circuit is ticked or learns.
+
+    ``signatures`` adds a digest of each projection's wiring.
+    """
     state: dict[str, NDArray[Any]] = {
         "neurons/parameters": np.stack([getattr(circuit.neurons, name) for name in "abcd"]),
         "neurons/v": circuit.neurons.v.copy(),
@@ -27,7 +30,8 @@ def circuit_state(circuit: Circuit) -> dict[str, NDArray[Any]]:
     }
     for name, placement in circuit.placements.items():
         rule = placement.rule
-        state[f"projection/{name}/signature"] = placement.signature.copy()
+        if signatures:
+            state[f"projection/{name}/signature"] = placement.signature.copy()
         for field in rule.per_synapse:
             state[f"projection/{name}/{field}"] = getattr(rule, field)[placement.slots].copy()
         for field in rule.per_table:

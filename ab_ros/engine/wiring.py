@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,13 +31,13 @@ class Edges:
 class Synapses:
     """Checked synapses of one connection, ordered by (pre, post).
 
-    ``pre`` and ``post`` are int64[synapses] relative to source and target, ``weight`` is
-    float64[synapses].
+    ``pre`` and ``post`` are int32 or int64 [synapses] relative to source and target, ``weight`` is
+    float32 or float64 [synapses].
     """
 
-    pre: NDArray[np.int64]
-    post: NDArray[np.int64]
-    weight: NDArray[np.float64]
+    pre: NDArray[np.signedinteger[Any]]
+    post: NDArray[np.signedinteger[Any]]
+    weight: NDArray[np.floating[Any]]
 
 
 Weights = ArrayLike | Edges
@@ -78,7 +79,11 @@ def synapses_of(weight: Weights, pre_size: int, post_size: int, where: str) -> S
 def _from_edges(edges: Edges, pre_size: int, post_size: int, where: str) -> Synapses:
     pre = _indices(edges.pre, pre_size, f"{where}: pre")
     post = _indices(edges.post, post_size, f"{where}: post")
-    weight = numbers(edges.weight, where)
+    weight: NDArray[np.floating[Any]]
+    if _kept(edges.weight, np.float32):
+        weight = np.asarray(edges.weight)
+    else:
+        weight = numbers(edges.weight, where)
     if weight.ndim == 0:
         weight = np.full(pre.shape, float(weight))
     if not pre.shape == post.shape == weight.shape:
@@ -86,22 +91,36 @@ def _from_edges(edges: Edges, pre_size: int, post_size: int, where: str) -> Syna
             f"{where}: pre, post and weight must have the same length"
             f" (got {pre.shape}, {post.shape} and {weight.shape})"
         )
-    order = np.lexsort((post, pre))
-    pre, post, weight = pre[order], post[order], weight[order]
-    twice = np.flatnonzero((np.diff(pre) == 0) & (np.diff(post) == 0))
-    if twice.size:
+    if not _ascending(pre, post):
+        order = np.lexsort((post, pre))
+        pre, post, weight = pre[order], post[order], weight[order]
+        twice = np.flatnonzero((np.diff(pre) == 0) & (np.diff(post) == 0))
+        if not twice.size:
+            return Synapses(pre, post, weight)
         raise EngineError(f"{where}: synapse {pre[twice[0]]} -> {post[twice[0]]} stands twice")
     return Synapses(pre, post, weight)
 
 
-def _indices(values: ArrayLike, size: int, where: str) -> NDArray[np.int64]:
+def _ascending(pre: NDArray[Any], post: NDArray[Any]) -> bool:
+    """Whether pairs are ordered by (pre, post), and each stands once."""
+    later = pre[1:] > pre[:-1]
+    later |= (pre[1:] == pre[:-1]) & (post[1:] > post[:-1])
+    return bool(later.all())
+
+
+def _indices(values: ArrayLike, size: int, where: str) -> NDArray[np.signedinteger[Any]]:
     array = np.asarray(values)
     if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
         raise EngineError(f"{where}: must be a list of whole numbers")
-    bad = np.flatnonzero((array < 0) | (array >= size))
-    if bad.size:
+    if array.size and not 0 <= array.min() <= array.max() < size:
+        bad = np.flatnonzero((array < 0) | (array >= size))
         raise EngineError(f"{where}: must be in [0, {size}) (got {array[bad[0]]} at {bad[0]})")
-    return array.astype(np.int64)
+    return array if _kept(array, np.int32) else array.astype(np.int64)
+
+
+def _kept(values: ArrayLike, dtype: type[np.generic]) -> bool:
+    """Whether an array need not be copied, because it has the right type and cannot change."""
+    return isinstance(values, np.ndarray) and values.dtype == dtype and not values.flags.writeable
 
 
 def numbers(values: ArrayLike, where: str) -> NDArray[np.float64]:
