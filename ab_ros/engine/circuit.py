@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.engine.groups import NeuronGroup, SourceGroup
 from ab_ros.engine.neurons import NeuronState
+from ab_ros.engine.sorting import stable_order
 from ab_ros.engine.synapses.rule import UNENDING, Rule, Selection, Synapse
 from ab_ros.engine.synapses.table import SynapseTable
 from ab_ros.engine.wiring import Synapses, numbers
@@ -215,7 +216,7 @@ class Circuit:
         slots: list[Selection] = [slice(None)]
         if len(members) > 1:
             # Stable: within a row, projections keep the order in which they were connected.
-            order = np.argsort(pre, kind="stable")
+            order = stable_order(pre)
             pre, post, weight = pre[order], post[order], weight[order]
             slot_of = np.empty(order.size, dtype=np.intp)
             slot_of[order] = np.arange(order.size)

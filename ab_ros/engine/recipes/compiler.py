@@ -14,7 +14,7 @@ from ab_ros.engine.blocks.component import USER_TYPE, Terminal
 from ab_ros.engine.neurons import PRESETS
 from ab_ros.engine.plan import NEURONS, Plan, PlannedProjection, PlannedSource
 from ab_ros.engine.recipes.crosswiring import crosswire, timers
-from ab_ros.engine.recipes.pairing import Indices, partner_pairs, random_pairs
+from ab_ros.engine.recipes.pairing import Indices, pair_order, partner_pairs, random_pairs
 from ab_ros.engine.recipes.placement import place
 from ab_ros.engine.recipes.recipe import Entry, Interface, Line, Port, Projection, Recipe
 from ab_ros.engine.recipes.streams import stream, uniform
@@ -269,7 +269,7 @@ def _planned(
     strength = np.ascontiguousarray(weight, np.float32).ravel()
     later = pre[1:] > pre[:-1]
     if not (later | ((pre[1:] == pre[:-1]) & (post[1:] > post[:-1]))).all():
-        order = np.argsort(pre.astype(np.int64) << 32 | post, kind="stable")
+        order = pair_order(pre, post)
         pre, post, strength = pre[order], post[order], strength[order]
     return PlannedProjection(name, origin, synapse, delay, layer, "", pre, post, strength)
 

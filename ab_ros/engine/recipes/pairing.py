@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.engine.sorting import stable_order
+
 Indices = NDArray[np.int32]
 Pairs = tuple[Indices, Indices]
 # Pairs that are drawn at a time.
@@ -80,5 +82,6 @@ def ordered(pre: Indices, post: Indices) -> Pairs:
 
 def pair_order(pre: Indices, post: Indices) -> NDArray[np.intp]:
     """Return what orders pairs by (pre, post)."""
-    order: NDArray[np.intp] = np.argsort(pre.astype(np.int64) << 32 | post, kind="stable")
+    by_post = stable_order(post)
+    order: NDArray[np.intp] = by_post[stable_order(pre[by_post])]
     return order

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.engine.sorting import stable_order
 from ab_ros.errors import EngineError
 
 Slots = NDArray[np.integer[Any]]
@@ -65,7 +66,7 @@ class SynapseTable:
         posts = self.post_stop - self.post_start if columns else 0
         self.sources = (pre - self.pre_start if columns else pre[:0]).astype(np.int32)
         self.column_start = _starts(self.targets[: self.size if columns else 0], posts)
-        order = np.argsort(self.targets, kind="stable") if columns else np.empty(0, np.intp)
+        order = stable_order(self.targets) if columns else np.empty(0, np.intp)
         self.by_target = order.astype(np.int32)
         self._row_length = _uniform(self.row_start)
         self._column_length = _uniform(self.column_start)
