@@ -1,7 +1,9 @@
 """The spiking engine: neurons, synapses and the network that ticks them; it knows no robots."""
 
+from ab_ros.engine.brain import Brain
 from ab_ros.engine.network import Network
 from ab_ros.engine.neurons import PRESETS, NeuronParameters
+from ab_ros.engine.plan import Plan
 from ab_ros.engine.synapses import (
     SYNAPSE_TYPES,
     Depressing,
@@ -19,6 +21,7 @@ from ab_ros.engine.wiring import Edges
 __all__ = [
     "PRESETS",
     "SYNAPSE_TYPES",
+    "Brain",
     "Depressing",
     "Developmental",
     "Edges",
@@ -28,6 +31,7 @@ __all__ = [
     "Gated",
     "Network",
     "NeuronParameters",
+    "Plan",
     "Plastic",
     "RewardPlastic",
     "Synapse",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from ab_ros.engine.brain_file import BODY_MAP, SENSOR_MAP, load_parts, save_parts
 from ab_ros.engine.network import Network
 from ab_ros.engine.plan import NEURONS, Plan
-from ab_ros.engine.recipes import Recipe, compile_recipe, load_recipe
 from ab_ros.errors import EngineError, one_of
+
+if TYPE_CHECKING:
+    from ab_ros.engine.recipes import Recipe
 
 Currents = NDArray[np.float64] | Mapping[str, ArrayLike] | None
 _MAPS = {"body_map": BODY_MAP, "sensor_map": SENSOR_MAP}
@@ -70,10 +72,12 @@ class Brain:
         EngineError
             for an unknown backend or precision.
         """
-        if isinstance(plan, str | Path):
-            plan = load_recipe(plan)
-        if isinstance(plan, Recipe):
-            plan = compile_recipe(plan, seed, input_sizes)
+        if not isinstance(plan, Plan):
+            # Imported here, because a brain that is loaded needs no JSON schemas.
+            from ab_ros.engine.recipes import Recipe, compile_recipe, load_recipe
+
+            recipe = plan if isinstance(plan, Recipe) else load_recipe(plan)
+            plan = compile_recipe(recipe, seed, input_sizes)
         return cls(plan, plan.network(seed, backend, precision))
 
     @classmethod
