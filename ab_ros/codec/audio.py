@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.codec.encoder import RateEncoder
-from ab_ros.config import setting
+from ab_ros.config import parse, setting
 from ab_ros.errors import ConfigError, ObservationError
 from ab_ros.values import Observation
 
@@ -134,14 +134,87 @@ class Spectrum:
             if the frequency or the duration is not finite, or the frequency is not within 0 Hz and
             half the sample rate.
         """
-        rate = self.settings.rate
-        if not 0.0 < frequency < 0.5 * rate or not 0.0 < seconds <= 3600.0:
-            raise ObservationError(
-                f"tone: {frequency} Hz for {seconds} s is not allowed; the frequency must be > 0"
-                f" and < {0.5 * rate:g} Hz, the duration > 0 and <= 3600 s"
-            )
-        time = np.arange(round(seconds * rate)) / rate
-        return self.currents(np.sin(2.0 * math.pi * frequency * time))
+        return self.currents(tone(frequency, seconds, self.settings.rate))
+
+
+def tone(
+    frequency: float, seconds: float, rate: int = 16000, amplitude: float = 1.0
+) -> NDArray[np.float64]:
+    """Return a pure tone, float64[seconds · rate] within ± ``amplitude``.
+
+    Parameters
+    ----------
+    frequency : Hz, above 0 and below half the sample rate.
+    seconds : above 0, at most 3600.
+    rate : samples per second.
+    amplitude : in [0, 1].
+
+    Raises
+    ------
+    ObservationError
+        if one of them is out of its range, or not finite.
+    """
+    if not 0.0 < frequency < 0.5 * rate or not 0.0 < seconds <= 3600.0 or not 0 <= amplitude <= 1:
+        raise ObservationError(
+            f"tone: {frequency} Hz for {seconds} s with amplitude {amplitude} is not allowed; the"
+            f" frequency must be > 0 and < {0.5 * rate:g} Hz, the duration > 0 and <= 3600 s, the"
+            f" amplitude in [0, 1]"
+        )
+    time = np.arange(round(seconds * rate)) / rate
+    return amplitude * np.sin(2.0 * math.pi * frequency * time)
+
+
+def signal_currents(
+    samples: ArrayLike,
+    rate: int = 16000,
+    bands: int = 32,
+    gain: float = 10.0,
+    tick: float | None = None,
+) -> NDArray[np.float64]:
+    """Return the currents that a sound gives a neuron for each of its log-spaced bands.
+
+    They can be fed to a brain directly::
+
+        for row in signal_currents(sound, tick=0.001):
+            brain.tick({"ear.in": row})
+
+    Parameters
+    ----------
+    samples : float[n] in [-1, 1].
+    rate : samples per second.
+    bands : from 80 Hz to half the rate, at most 16 kHz.
+    gain : current of the loudest band of each window.
+    tick : s; if given, the rows are ticks instead of windows, each with the currents of the last
+        window that began before it ended.
+
+    Returns
+    -------
+    NDArray
+        float64[windows, bands], a window every 10 ms; or float64[ticks, bands].
+
+    Raises
+    ------
+    ConfigError
+        for a rate, number of bands or gain that is out of its range.
+    ObservationError
+        if the samples are not a list of finite numbers.
+    """
+    options = {"rate": rate, "bands": bands, "current": gain}
+    spectrum = Spectrum(parse(SpectrumSettings, options))
+    try:
+        sound = np.asarray(samples, np.float64)
+    except (TypeError, ValueError):
+        sound = np.zeros((0, 0))
+    if sound.ndim != 1 or not sound.size or not np.isfinite(sound).all():
+        raise ObservationError("signal_currents: samples must be a list of finite numbers")
+    windows = spectrum.currents(sound)
+    if tick is None:
+        return windows
+    if not 0.0 < tick <= 1.0:
+        raise ObservationError(f"signal_currents: tick must be > 0 and <= 1 s (got {tick})")
+    ends = np.arange(1, math.ceil(sound.size / rate / tick - 1e-9) + 1) * tick
+    latest = ((ends * rate - 0.5) // spectrum.hop).astype(np.int64)
+    return np.asarray(windows[np.clip(latest, 0, len(windows) - 1)])
 
 
 def waveform(observation: Observation) -> NDArray[np.float64]:

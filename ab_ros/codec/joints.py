@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.codec.encoder import RateEncoder
+from ab_ros.codec.tuning import GaussianTuning
 from ab_ros.config import setting
 from ab_ros.errors import ConfigError, ObservationError, one_of
 from ab_ros.values import Observation
@@ -38,16 +39,15 @@ class JointPopulationSettings:
 class JointPopulationEncoder(RateEncoder):
     """Joint positions as Gaussian tuning curves, ``cells`` per joint, as regular-rate trains.
 
-    Each cell has a preferred position, evenly spaced over [lower, upper]; its rate falls off as
-    exp(-d² / 2σ²) (population coding: Pouget, Dayan & Zemel, 2000).
+    See :class:`~ab_ros.codec.tuning.GaussianTuning`.
     """
 
     def __init__(self, settings: JointPopulationSettings, seed: int = 0) -> None:
         self.settings = settings
         super().__init__(settings.cells * len(settings.joints), seed)
-        self._centres = np.linspace(settings.lower, settings.upper, settings.cells)
-        spacing = (settings.upper - settings.lower) / (settings.cells - 1)
-        self._sigma = settings.width * spacing
+        self._tuning = GaussianTuning(
+            settings.lower, settings.upper, settings.cells, settings.width
+        )
 
     def rates(self, observation: Observation) -> NDArray[np.float64]:
         """Return the cells' rates, float64[size] in Hz, joint by joint."""
@@ -62,5 +62,4 @@ class JointPopulationEncoder(RateEncoder):
         position = table[0, [names.index(joint) for joint in self.settings.joints]]
         if not np.all(np.isfinite(position)):
             raise ObservationError(f"input {observation.id!r}: joint positions must be finite")
-        distance = (position[:, None] - self._centres) / self._sigma
-        return (self.settings.max_rate * np.exp(-0.5 * distance**2)).reshape(-1)
+        return (self.settings.max_rate * self._tuning.response(position)).reshape(-1)
