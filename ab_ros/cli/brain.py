@@ -1,0 +1,407 @@
+"""``ab_ros brain``: build brains from recipes, look into them, check and run them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ab_ros.cli.progress import ProgressBar
+from ab_ros.codec.registry import make_encoder
+from ab_ros.config import Source
+from ab_ros.engine.brain import Brain
+from ab_ros.engine.plan import Plan
+from ab_ros.engine.recipes import Recipe, compile_recipe, load_recipe, recipe_names
+from ab_ros.engine.recorder import Recorder
+from ab_ros.engine.summary import learned, measure_rates, plan_summary, rates_of
+from ab_ros.errors import AbRosError, ConfigError
+
+FOLDER = Path("brains")
+"""Where brains are written unless the command says otherwise."""
+_RATE_TICKS = 1000
+_BLOCK = 100
+_SQLITE = b"SQLite format 3\0"
+
+_EXAMPLES = """
+examples:
+  ab_ros brain build arena_v1                         a shipped recipe, to brains/arena_v1_s42.db
+  ab_ros brain build mine.json --seed 7 -o mine.db    a recipe of your own
+  ab_ros brain info mine.db
+  ab_ros brain validate mine.json                     says what is wrong, and where; exit code 2
+  ab_ros brain run mine.db --ticks 5000 --current "left.on_in=8" --record run.npz
+  ab_ros plot run.npz
+
+A recipe lists components (circuits of a few neurons), where they are, and what joins them; every
+key is described in ab_ros/engine/recipes/recipe.schema.json. Neurons are chosen by selectors:
+component.terminal or component.node, such as left.on_in; '*' stands for any text, and
+left[3].on_in is that of instance 3.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's ``commands``."""
+    parser = commands.add_parser(
+        "brain",
+        help="build, inspect, check and run brains",
+        description="Build brains from recipes, look into them, check and run them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    _add_build(actions)
+    _add_info(actions)
+    _add_validate(actions)
+    _add_run(actions)
+
+
+def _add_build(actions: Any) -> None:
+    parser = actions.add_parser(
+        "build",
+        help="make a brain from a recipe",
+        description="Make a brain from a recipe: the same recipe and seed give the same brain, bit"
+        " by bit.",
+    )
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help=f"a recipe file, or the name of a shipped one ({', '.join(recipe_names()) or 'none'})",
+    )
+    parser.add_argument("--seed", type=_count, metavar="N", help="seed (default: the recipe's)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"where to (default: {FOLDER}/NAME_sSEED.db)",
+    )
+    parser.set_defaults(run=build)
+
+
+def _add_info(actions: Any) -> None:
+    parser = actions.add_parser(
+        "info",
+        help="what a brain consists of, and how fast it fires",
+        description="Show what a brain consists of. Rates are measured: by a short run of a copy,"
+        " without input and without learning.",
+    )
+    parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
+    parser.add_argument(
+        "--ticks",
+        type=_count,
+        default=_RATE_TICKS,
+        metavar="N",
+        help=f"ticks over which rates are measured; 0: not at all (default {_RATE_TICKS})",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON, too")
+    parser.set_defaults(run=info)
+
+
+def _add_validate(actions: Any) -> None:
+    parser = actions.add_parser(
+        "validate",
+        help="check a recipe or a brain",
+        description="Check a recipe, by compiling it, or a brain file, by loading it. On an error"
+        " the exit code is not 0, and the message says where it is and what is allowed.",
+    )
+    parser.add_argument(
+        "what", metavar="RECIPE_OR_BRAIN", help="a recipe's name or file, or a brain file"
+    )
+    parser.set_defaults(run=validate)
+
+
+def _add_run(actions: Any) -> None:
+    parser = actions.add_parser(
+        "run",
+        help="let a brain run",
+        description="Let a brain run for a number of ticks of 1 ms. The brain file stays as it is;"
+        " use --save to keep what became of it.",
+        epilog="example: ab_ros brain run mine.db --ticks 5000 --current 'left.on_in=8'"
+        " 'right.on_in=2' --record run.npz --groups 'left.on_out' 'right.on_out'",
+    )
+    parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
+    parser.add_argument("--ticks", type=_positive, required=True, metavar="N", help="how long")
+    parser.add_argument(
+        "--current",
+        nargs="+",
+        type=_current,
+        default=[],
+        action="extend",
+        metavar="SEL=VALUE",
+        help="constant current into the neurons of a selector",
+    )
+    parser.add_argument("--no-learning", action="store_true", help="keep all weights as they are")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the brain afterwards")
+    recording = parser.add_argument_group("recording")
+    recording.add_argument(
+        "--record", type=Path, metavar="FILE", help="write spikes to a .npz, .csv or .h5 file"
+    )
+    recording.add_argument(
+        "--groups", nargs="+", metavar="SEL", help="whose spikes (default: all neurons)"
+    )
+    recording.add_argument(
+        "--potentials", nargs="+", default=[], metavar="SEL", help="whose membrane potentials, too"
+    )
+    recording.add_argument(
+        "--weights", nargs="+", default=[], metavar="PROJECTION", help="whose weights, too"
+    )
+    recording.add_argument(
+        "--every",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="ticks between samples of potentials (default 1)",
+    )
+    parser.set_defaults(run=run)
+
+
+def build(options: argparse.Namespace) -> int:
+    """Make a brain and write it."""
+    recipe = load_recipe(options.recipe)
+    began = time.perf_counter()
+    plan = compile_recipe(recipe, options.seed, encoder_sizes(recipe))
+    brain = Brain.build(plan)
+    seconds = time.perf_counter() - began
+    path = options.output or FOLDER / f"{plan.name}_s{plan.seed}.db"
+    brain.save(path)
+    print(f"{plan.name}, seed {plan.seed}: {_sizes(plan)}, built in {seconds:.1f} s")
+    print(f"  {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Print what a brain consists of."""
+    brain = Brain.load(options.brain)
+    figures = plan_summary(brain.plan)
+    figures["file"] = str(options.brain)
+    figures["megabytes"] = options.brain.stat().st_size / 1e6
+    figures["learned"] = learned(brain)
+    figures["body_map"], figures["sensor_map"] = brain.body_map.size, brain.sensor_map.size
+    if options.ticks:
+        rates: dict[str, Any] = dict(measure_rates(brain, options.ticks))
+        figures["rates"] = {**rates, "ticks": options.ticks, "learning": False}
+    print(_table(figures))
+    if options.json:
+        write_json(options.json, figures)
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Check a recipe or a brain."""
+    path = Path(options.what)
+    if path.is_file() and path.suffix != ".json" and _begins_as_database(path):
+        brain = Brain.load(path)
+        print(f"{path}: a brain, {_sizes(brain.plan)}, {brain.ticks} ticks old: no errors")
+        return 0
+    recipe = load_recipe(path if path.is_file() else options.what)
+    plan = compile_recipe(recipe, None, encoder_sizes(recipe))
+    plan.network()
+    print(f"{recipe.file}: a recipe, {_sizes(plan)}: no errors")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Let a brain run."""
+    if not options.record and (options.groups or options.potentials or options.weights):
+        raise ConfigError("--groups, --potentials and --weights say what to --record: give a FILE")
+    brain = Brain.load(options.brain)
+    brain.learning = not options.no_learning
+    drive = np.zeros(brain.size)
+    for selector, value in options.current:
+        drive[brain.neurons_of(selector)] += value
+    recorder = None
+    if options.record:
+        recorder = Recorder(
+            brain,
+            options.record,
+            spikes=options.groups,
+            potentials=options.potentials,
+            weights=options.weights,
+            every=options.every,
+        )
+    counts = np.zeros(brain.size, np.int64)
+    began = time.perf_counter()
+    try:
+        with ProgressBar(options.ticks, "ticks") as progress:
+            while progress.done < options.ticks:
+                block = min(_BLOCK, options.ticks - progress.done)
+                if recorder is not None:
+                    block = recorder.largest_block(block)
+                fired = brain.run(block, drive)
+                counts += fired.sum(axis=0, dtype=np.int64)
+                if recorder is not None:
+                    recorder.record(fired)
+                progress.advance(block)
+    finally:
+        if recorder is not None:
+            recorder.close()
+    seconds = time.perf_counter() - began
+    print(
+        f"{brain.plan.name}: {options.ticks} ticks in {seconds:.2f} s"
+        f" ({options.ticks / seconds:.0f} ticks/s), learning {'on' if brain.learning else 'off'},"
+        f" now {brain.ticks} ticks old"
+    )
+    rates = rates_of(brain.plan, counts, options.ticks)
+    print(_columns("rates, Hz", [(k, f"{v:.1f}") for k, v in rates["components"].items()]))
+    if options.record:
+        print(f"  {options.record}")
+    if options.save:
+        brain.save(options.save)
+        print(f"  {options.save}")
+    return 0
+
+
+def encoder_sizes(recipe: Recipe) -> dict[str, int]:
+    """Return the number of spike trains that the encoders of a recipe's inputs make.
+
+    Raises
+    ------
+    ConfigError
+        for an encoder or a setting of it that there is not.
+    """
+    lines = recipe.io.inputs if recipe.io else ()
+    source = Source(recipe.file)
+    return {
+        line.id: make_encoder(line.encoder, line.options, 0, source, ("io", "inputs", line.id)).size
+        for line in lines
+    }
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures as JSON; numbers that are not finite are null."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise AbRosError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _sizes(plan: Plan) -> str:
+    count = len(plan.blocks)
+    return f"{plan.size} neurons in {count} components, {plan.synapses} synapses"
+
+
+def _table(figures: dict[str, Any]) -> str:
+    f = figures
+    rates = f.get("rates", {"types": {}, "components": {}})
+    parts = [
+        f"{f['name']}, seed {f['seed']}: {f['neurons']} neurons, {f['synapses']} synapses,"
+        f" {f['megabytes']:.1f} MB",
+    ]
+    if f["description"]:
+        parts.append(f"  {f['description']}")
+    head = ["component", "type", "layer", "instances", "neurons", *(["Hz"] if "rates" in f else [])]
+    rows = [
+        [
+            c["name"],
+            c["type"],
+            str(c["layer"]),
+            str(c["instances"]),
+            str(c["neurons"]),
+            *([f"{rates['components'][c['name']]:.1f}"] if "rates" in f else []),
+        ]
+        for c in f["components"]
+    ]
+    parts.append(_grid(head, rows))
+    head = ["neurons", "count", *(["Hz"] if "rates" in f else [])]
+    rows = [
+        [kind, str(n), *([f"{rates['types'][kind]:.1f}"] if "rates" in f else [])]
+        for kind, n in f["neurons_by_type"].items()
+    ]
+    parts.append(_grid(head, rows))
+    if "rates" in f:
+        parts.append(
+            f"  Hz: measured over {rates['ticks']} ticks without input and without learning"
+        )
+    parts.append(_columns("synapses by type", _counted(f["synapses_by_type"])))
+    parts.append(_columns("synapses by origin", _counted(f["synapses_by_origin"])))
+    ratio = f["projection_to_crosswire"]
+    spread = "mean {mean:.1f}, median {median:.0f}, {min} to {max}"
+    parts.append(
+        _columns(
+            "joints",
+            [
+                ("projection : crosswire", "-" if ratio is None else f"{ratio:.2f}"),
+                ("synapses into a neuron", spread.format(**f["fan_in"])),
+                ("synapses out of one", spread.format(**f["fan_out"])),
+                ("reward layers", ", ".join(f["layers"]) or "-"),
+            ],
+        )
+    )
+    ports = [(f"{line['origin']} {line['name']}", str(line["size"])) for line in f["inputs"]]
+    ports += [(f"output {name}", str(size)) for name, size in f["outputs"].items()]
+    ports += [(key.replace("_", " "), str(f[key])) for key in ("body_map", "sensor_map") if f[key]]
+    if ports:
+        parts.append(_columns("inputs and outputs", ports))
+    past = f["learned"]
+    rows_of_past = [("ticks", str(past["ticks"]))]
+    rows_of_past += [(f"moved: {name}", f"{d:.4g} on average") for name, d in past["moved"].items()]
+    rows_of_past += [(f"pruned: {name}", str(n)) for name, n in past["pruned"].items()]
+    parts.append(_columns("life", rows_of_past))
+    return "\n".join(parts)
+
+
+def _counted(counts: dict[str, int]) -> list[tuple[str, str]]:
+    total = sum(counts.values()) or 1
+    return [(name, f"{n:>9}  {n / total:6.1%}") for name, n in counts.items()]
+
+
+def _columns(title: str, rows: list[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def _grid(head: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = []
+    for row in [head, *rows]:
+        cells = [
+            f"{text:>{width}}" if k and row_is_number else f"{text:<{width}}"
+            for k, (text, width, row_is_number) in enumerate(
+                zip(row, widths, _numeric(rows, len(head)), strict=True)
+            )
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _numeric(rows: list[list[str]], columns: int) -> list[bool]:
+    return [all(row[k].replace(".", "").isdigit() for row in rows) for k in range(columns)]
+
+
+def _begins_as_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError as error:
+        raise AbRosError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _current(text: str) -> tuple[str, float]:
+    selector, equals, value = text.rpartition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not equals or not selector or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(
+            f"must be SELECTOR=VALUE with a finite number, such as left.on_in=8 (got {text!r})"
+        )
+    return selector, number
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0 (got {text!r})")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if not number:
+        raise argparse.ArgumentTypeError("must be at least 1 (got 0)")
+    return number
