@@ -51,11 +51,14 @@ class Projection:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the synapses of a projection, ordered by (pre, post), lie: slots of a rule's table."""
+    """Where the synapses of a projection, ordered by (pre, post), lie: slots of a rule's table.
+
+    ``part`` is where they lay when the table was made.
+    """
 
     projection: Projection
     rule: Rule
-    slots: Selection
+    part: Selection
     pre_start: int
 
     @cached_property
@@ -65,6 +68,12 @@ class Placement:
         for index in self.edges(self.slots):
             digest.update(np.ascontiguousarray(index, "<i8").data)
         return np.frombuffer(digest.digest()[:8], dtype="<u8").astype(np.uint64)
+
+    @property
+    def slots(self) -> Selection:
+        """The slots of the synapses that were connected, in the order of (pre, post)."""
+        # Only a table that has one projection is ever reordered.
+        return self.rule.table.in_order if isinstance(self.part, slice) else self.part
 
     @property
     def living(self) -> Selection:
@@ -147,7 +156,12 @@ class Circuit:
     pending : float64[longest delay + 1, neurons], input that arrives at tick t in row t modulo
         the number of rows.
     tick : ticks since the start.
+    external : float64[neurons], room for the current of a tick.
+    counts : int64[neurons], spikes of each neuron.
     restless : the rules that change more than spikes tell them to.
+    settle : brings weights, traces and eligibility up to date where the backend lets them wait;
+        to be called before they are read or written from outside.
+    forget : tells the backend that what waited is void, because the state was replaced.
     """
 
     def __init__(
@@ -156,12 +170,18 @@ class Circuit:
         groups: list[NeuronGroup],
         projections: list[tuple[Projection, Synapses]],
         real: type[np.floating[Any]],
+        settling: bool = False,
     ) -> None:
         self.source_count = sum(source.size for source in sources)
         self.neurons = NeuronState([group.parameters for group in groups])
         self.rules: list[Rule] = []
         self.placements: dict[str, Placement] = {}
         self.tick = 0
+        self.counts = np.zeros(self.neurons.size, dtype=np.int64)
+        self.settle: Callable[[], None] = _nothing
+        self.forget: Callable[[], None] = _nothing
+        self._settling = settling
+        self.external = np.empty(self.neurons.size)
         starts = {source.name: (source.start, source.size) for source in sources}
         for group in groups:
             starts[group.name] = (self.source_count + group.start, group.size)
@@ -212,7 +232,7 @@ class Circuit:
         starts = [p.pre_start + p.from_neurons * self.source_count for p, _ in members]
         pre = np.concatenate([s.pre + start for (_, s), start in zip(members, starts, strict=True)])
         post = np.concatenate([s.post + p.post_start for p, s in members])
-        weight = np.concatenate([s.weight for _, s in members])
+        weight = synapse.within_bounds(np.concatenate([s.weight for _, s in members]))
         slots: list[Selection] = [slice(None)]
         if len(members) > 1:
             # Stable: within a row, projections keep the order in which they were connected.
@@ -222,7 +242,9 @@ class Circuit:
             slot_of[order] = np.arange(order.size)
             ends = np.cumsum([s.pre.size for _, s in members])
             slots = list(np.split(slot_of, ends[:-1]))
-        rule = synapse.rule(SynapseTable(pre, post, weight, delay, real, synapse.has_columns))
+        columns = synapse.has_columns and not (self._settling and synapse.may_settle)
+        sources = columns or synapse.has_sources
+        rule = synapse.rule(SynapseTable(pre, post, weight, delay, real, columns, sources))
         self.rules.append(rule)
         for (projection, _), start, part in zip(members, starts, slots, strict=True):
             self.placements[projection.name] = Placement(projection, rule, part, start)
@@ -230,12 +252,18 @@ class Circuit:
 
     def reset(self) -> None:
         """Return all dynamic state to the start; the weights stay."""
+        self.settle()
         self.neurons.reset()
         self.pending.fill(0.0)
         self.tick = 0
         for rule in self.rules:
             rule.reset()
         self.plan_anew()
+        self.forget()
+
+
+def _nothing() -> None:
+    pass
 
 
 Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
@@ -256,7 +284,8 @@ def advance_in_spans(
     first, ticks = 0, raster.shape[0]
     while first < ticks:
         last = min(first + circuit.quiet_ticks(learning), ticks)
-        advance(circuit, raster[first:last], drive[first:last], learning)
+        part = drive if drive.shape[0] == 1 else drive[first:last]
+        advance(circuit, raster[first:last], part, learning)
         circuit.intervene(learning)
         first = last
 
@@ -272,25 +301,23 @@ def advance(
     Parameters
     ----------
     raster : uint8[T, sources + neurons]; the sources' part is read, the neurons' part written.
-    drive : float64[T, neurons], external current of each tick.
+    drive : float64[T, neurons], external current of each tick, or float64[1, neurons] for all.
     learning : whether weights may change.
     """
     neurons, rows = circuit.neurons, circuit.pending.shape[0]
     first = circuit.source_count
     couplings = [rule for rule in circuit.rules if rule.couples]
     observers = [rule for rule in circuit.rules if rule.observes]
-    for spikes, external in zip(raster, drive, strict=True):
+    for spikes, external in zip(
+        raster, np.broadcast_to(drive, (len(raster), neurons.size)), strict=True
+    ):
         arriving = circuit.pending[circuit.tick % rows]
-        external += arriving
-        arriving.fill(0.0)
         for rule in couplings:
-            table = rule.table
-            sources = slice(table.pre_start - first, table.pre_stop - first)
-            targets = slice(table.post_start, table.post_stop)
-            rule.couple(
-                neurons.v[sources], neurons.v[targets], external[sources], external[targets]
-            )
-        neurons.step(external, spikes[first:])
+            rule.couple(neurons.v, arriving, first)
+        np.add(external, arriving, out=circuit.external)
+        arriving.fill(0.0)
+        neurons.step(circuit.external, spikes[first:])
+        circuit.counts += spikes[first:]
         for rule in observers:
             rule.observe(spikes, circuit.tick)
         for rule in circuit.rules:
@@ -299,7 +326,7 @@ def advance(
             if pre.size:
                 later = circuit.pending[(circuit.tick + table.delay) % rows]
                 rule.deliver(pre, later[table.post_start : table.post_stop])
-            if table.columns:
+            if rule.learns:
                 post = spikes[first + table.post_start : first + table.post_stop].nonzero()[0]
                 if pre.size or post.size:
                     rule.learn(pre, post, learning)

@@ -11,8 +11,10 @@ from ab_ros.engine import kernels, reward_kernels
 from ab_ros.engine.circuit import Circuit
 from ab_ros.engine.kernels import (
     AGE_COLUMNS,
+    ALL,
     COINCIDENCE_WINDOW,
     COLUMN,
+    COLUMN_SLOT,
     CRITICAL_PERIOD,
     DEPRESSING,
     DEVELOPMENTAL,
@@ -24,20 +26,26 @@ from ab_ros.engine.kernels import (
     FIXED,
     GAP_JUNCTION,
     GATED,
+    JOBS,
+    KIND,
     LAST_POST,
     LEARNING,
-    LEARNING_SLOT,
     LIFE,
     MODULATOR_COUNT,
     MODULATOR_SPIKES,
     MODULATORS,
+    NOTHING,
     PARAMETER_COLUMNS,
     PLASTIC,
     POST_TRACE,
     PRE_TRACE,
     REWARD_PLASTIC,
+    REWARDED,
     ROW,
+    SETTLED,
     SLOT,
+    SOURCE,
+    SPIKES,
     STOPS,
     SYNAPSE_TRACE,
     TABLE_COLUMNS,
@@ -57,6 +65,10 @@ from ab_ros.engine.synapses.plastic import PlasticRule
 from ab_ros.engine.synapses.reward_plastic import RewardPlasticRule
 from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
 
+# Target spikes that the log has room for; the more, the seldomer all synapses must be settled.
+_EVENTS_PER_NEURON = 16
+_ACCOUNT = 4
+
 
 class CompiledAdvance:
     """The compiled form of :func:`~ab_ros.engine.circuit.advance` for one circuit.
@@ -67,6 +79,12 @@ class CompiledAdvance:
 
     def __init__(self, circuit: Circuit) -> None:
         self._kernel = kernels.advance
+        self._circuit = circuit
+        self._learning = True
+        self._settled_tick = -1
+        circuit.settle, circuit.forget = self.settle, self.forget
+        self._no_raster = np.zeros((0, circuit.source_count + circuit.neurons.size), dtype=np.uint8)
+        self._no_drive = np.zeros((0, circuit.neurons.size))
         self._rules = circuit.rules
         tables = [rule.table for rule in circuit.rules]
         real = tables[0].real if tables else np.dtype(np.float32)
@@ -78,30 +96,31 @@ class CompiledAdvance:
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
                 rule.apply = reward_kernels.apply_reward
+                rule.settle = self.settle_rewarded
                 rule.apply_signal = reward_kernels.apply_signal
         self._arrays = (
-            self._lay(tables, "row_start", ROW, np.int64),
+            self._lay(tables, "rows", ROW, np.int32, 2),
             self._lay(tables, "targets", SLOT, np.int32),
             self._lay(tables, "weights", SLOT, real),
-            self._lay(tables, "column_start", COLUMN, np.int64),
-            self._lay(tables, "by_target", LEARNING_SLOT, np.int32),
-            self._lay(tables, "sources", LEARNING_SLOT, np.int32),
+            self._lay(tables, "sources", SOURCE, np.int32),
+            self._lay(tables, "column_ranges", COLUMN, np.int32, 2),
+            self._lay(tables, "by_target", COLUMN_SLOT, np.int32),
             self._lay(self._rules, "pre_trace", PRE_TRACE, np.float64),
             self._lay(self._rules, "post_trace", POST_TRACE, np.float64),
             self._lay(self._rules, "trace", SYNAPSE_TRACE, real),
-            self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
             self._lay(self._rules, "deviation", DEVIATION, np.float64),
             self._lay(self._rules, "modulators", MODULATORS, np.int64),
             self._lay(self._rules, "modulator_spikes", MODULATOR_SPIKES, np.int64),
+            self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
         )
         self._lives = (
             self._lay(self._rules, "coincidences", LIFE, np.int32),
-            self._lay(self._rules, "pruned_at", LIFE, np.int32),
             self._lay(self._rules, "fires", FIRES, np.int64),
             self._lay(self._rules, "history", FIRES, np.uint64),
             self._lay(self._rules, "last_pre", FIRES, np.int64),
             self._lay(self._rules, "last_post", LAST_POST, np.int64),
         )
+        self._log = self._make_log(circuit)
         for ages, rule in zip(self._ages, self._rules, strict=True):
             _share_clocks(rule, ages)
         frames: list[DecayFrame] = []
@@ -123,36 +142,87 @@ class CompiledAdvance:
         learning: bool,
     ) -> None:
         """Tick the circuit; see :func:`~ab_ros.engine.circuit.advance`."""
+        if learning != self._learning:
+            # What has waited is settled under the rule of its time.
+            self.settle()
+            self._learning = learning
+        self._call(raster, drive, raster.shape[0], NOTHING)
+        circuit.tick += raster.shape[0]
+
+    def settle(self) -> None:
+        """Bring all synapses up to date."""
+        if self._log[_ACCOUNT][SPIKES]:
+            self._call(self._no_raster, self._no_drive, 0, ALL)
+
+    def settle_rewarded(self) -> None:
+        """Bring reward-modulated synapses up to date."""
+        if self._log[_ACCOUNT][SPIKES] and self._settled_tick != self._circuit.tick:
+            self._call(self._no_raster, self._no_drive, 0, REWARDED)
+            self._settled_tick = self._circuit.tick
+
+    def forget(self) -> None:
+        """Drop what waits: the state was replaced."""
+        latest, _, settled, _, account = self._log
+        latest.fill(-1)
+        settled.fill(0)
+        account[:] = 0, self._circuit.tick, 0
+        self._settled_tick = -1
+
+    def _call(
+        self, raster: NDArray[np.uint8], drive: NDArray[np.float64], ticks: int, settle: int
+    ) -> None:
+        circuit = self._circuit
         n = circuit.neurons
         self._kernel(
             circuit.tick,
             circuit.source_count,
             raster,
             drive,
-            learning,
+            ticks,
+            settle,
+            self._learning,
             (n.a, n.b, n.c, n.d, n.v, n.u),
             circuit.pending,
+            circuit.counts,
             self._tables,
             self._parameters,
             self._ages,
             self._arrays,
             self._lives,
+            self._log,
             self._down,
             self._up,
             self._fired,
         )
-        circuit.tick += raster.shape[0]
 
-    def _lay(self, owners: list[Any], name: str, column: int, dtype: Any) -> NDArray[Any]:
+    def _make_log(self, circuit: Circuit) -> tuple[NDArray[Any], ...]:
+        start = 0
+        for row, rule in zip(self._tables, self._rules, strict=True):
+            if row[KIND] in (PLASTIC, REWARD_PLASTIC):
+                row[SETTLED] = start
+                start += rule.table.pre_size
+        size = circuit.neurons.size if start else 0
+        return (
+            np.full((size, 4), -1, dtype=np.int32),
+            np.zeros((size * _EVENTS_PER_NEURON, 2), dtype=np.int32),
+            np.zeros(start, dtype=np.int32),
+            np.zeros((JOBS, 2), dtype=np.int32),
+            np.array([0, circuit.tick, 0], dtype=np.int64),
+        )
+
+    def _lay(
+        self, owners: list[Any], name: str, column: int, dtype: Any, *width: int
+    ) -> NDArray[Any]:
         """Lay the owners' arrays end to end, and put views of the whole in their place."""
-        parts = [getattr(owner, name, np.zeros(0, dtype=dtype)) for owner in owners]
-        whole = np.concatenate([np.zeros(0, dtype=dtype), *parts])
+        none = np.zeros((0, *width), dtype=dtype)
+        parts = [getattr(owner, name, none) for owner in owners]
+        whole = np.concatenate([none, *parts])
         start = 0
         for row, owner, part in zip(self._tables, owners, parts, strict=True):
             row[column] = start
             if part.size:
-                setattr(owner, name, whole[start : start + part.size])
-            start += part.size
+                setattr(owner, name, whole[start : start + len(part)])
+            start += len(part)
         return whole
 
 
@@ -183,6 +253,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
     row[:ROW] = (
         kinds[type(rule)],
         table.delay,
+        table.size,
         table.pre_start,
         table.pre_stop,
         table.post_start,

@@ -27,9 +27,7 @@ from ab_ros.errors import EngineError, one_of
 
 TICKS_PER_SECOND = 1000.0
 _REALS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float64": np.float64}
-# Longer runs are computed in parts, so that noise and current buffers stay in the cache, and that
-# a neuron's spikes in a part can be counted in a byte.
-_MAX_BLOCK_TICKS = 255
+# Longer runs are computed in parts, so that noise and current buffers stay in the cache.
 _MAX_BLOCK_VALUES = 250_000
 
 Raster = NDArray[np.uint8]
@@ -89,13 +87,14 @@ class Network(Description):
             list(self.neuron_groups.values()),
             self._described,
             _REALS[self.precision],
+            settling=self.backend == "numba",
         )
         self._described = []
         self._sealed = True
         self._noise = [NoiseStream(group) for group in self.neuron_groups.values()]
+        self._noisy = any(np.any(s.group.noise) or s.group.common_noise for s in self._noise)
         self._advance = advance_of(self._built, self.backend)
         self._credit = Credit(list(self._built.placements.values()), self.history)
-        self._counts = np.zeros(self._built.neurons.size, dtype=np.int64)
         self._counted_ticks = 0
         size = self._built.neurons.size
         self._step_raster = np.zeros((1, self._built.source_count + size), dtype=np.uint8)
@@ -142,9 +141,10 @@ class Network(Description):
         for name, current in (currents or {}).items():
             group = self._group(self.neuron_groups, name, "currents")
             external.append((group, checked_current(group, current, ticks)))
-        block = min(_MAX_BLOCK_TICKS, max(1, _MAX_BLOCK_VALUES // circuit.neurons.size))
+        steady = not self._noisy and all(current.ndim == 1 for _, current in external)
+        block = ticks if steady else max(1, _MAX_BLOCK_VALUES // circuit.neurons.size)
         fired = raster[:, circuit.source_count :]
-        buffer = np.empty((min(block, ticks), circuit.neurons.size))
+        buffer = np.empty((1 if steady else min(block, ticks), circuit.neurons.size))
         for first in range(0, ticks, block):
             last = min(first + block, ticks)
             drive = buffer[: last - first]
@@ -155,7 +155,6 @@ class Network(Description):
                 part = _columns(drive, group)
                 part += current if current.ndim == 1 else current[first:last]
             advance_in_spans(circuit, self._advance, raster[first:last], drive, self._learning)
-            self._counts += fired[first:last].sum(axis=0, dtype=np.uint8)
         self._counted_ticks += ticks
         return {
             name: np.ascontiguousarray(_columns(fired, group))
@@ -210,7 +209,6 @@ class Network(Description):
             drive += current
         advance_in_spans(circuit, self._advance, raster, drive, self._learning)
         fired = raster[0, circuit.source_count :].copy()
-        self._counts += fired
         self._counted_ticks += 1
         return fired
 
@@ -222,17 +220,16 @@ class Network(Description):
     @property
     def rates(self) -> dict[str, float]:
         """Mean firing rate per neuron of each group since :meth:`reset_rates`, Hz; 0 at first."""
-        self._circuit("rates")
+        counts = self._circuit("rates").counts
         seconds = max(self._counted_ticks, 1) / TICKS_PER_SECOND
         return {
-            name: float(_columns(self._counts, group).mean()) / seconds
+            name: float(_columns(counts, group).mean()) / seconds
             for name, group in self.neuron_groups.items()
         }
 
     def reset_rates(self) -> None:
         """Start counting spikes for :attr:`rates` anew."""
-        self._circuit("reset_rates")
-        self._counts.fill(0)
+        self._circuit("reset_rates").counts.fill(0)
         self._counted_ticks = 0
 
     # Learning
@@ -388,7 +385,9 @@ class Network(Description):
         placement = self._placement(name)
         values = placement.values_of(weight)
         placement.projection.synapse.check_weights(values, f"projection {name!r}")
-        placement.rule.weights[placement.living] = values
+        placement.rule.weights[placement.living] = placement.projection.synapse.within_bounds(
+            values
+        )
 
     def reset(self, seed: int | None = None) -> None:
         """Return all dynamic state to the start; the weights stay.
@@ -412,10 +411,11 @@ class Network(Description):
         the state can do without ``signatures``, which take their time in large networks.
         """
         circuit = self._circuit("state")
+        circuit.settle()
         return {
             "network/clock": np.array([circuit.tick, self._counted_ticks], dtype=np.int64),
             "network/learning": np.array([self._learning], dtype=np.bool_),
-            "neurons/counts": self._counts.copy(),
+            "neurons/counts": circuit.counts.copy(),
             **circuit_state(circuit, signatures),
             **{f"noise/{s.group.name}": s.state() for s in self._noise},
             **self._credit.state(),
@@ -435,12 +435,13 @@ class Network(Description):
         check_circuit(state, circuit)
         circuit.tick, self._counted_ticks = (int(value) for value in state["network/clock"])
         self._learning = bool(state["network/learning"][0])
-        self._counts[:] = state["neurons/counts"]
+        circuit.counts[:] = state["neurons/counts"]
         restore_circuit(circuit, state)
         for stream in self._noise:
             stream.restore(state[f"noise/{stream.group.name}"])
         self._credit.restore(state)
         circuit.plan_anew()
+        circuit.forget()
 
     def _seed_noise(self, seed: int) -> None:
         for index, stream in enumerate(self._noise):
@@ -452,10 +453,11 @@ class Network(Description):
         return self._built
 
     def _placement(self, name: str) -> Placement:
-        placements = self._circuit("weights").placements
-        if name not in placements:
-            raise EngineError(f"projection {name!r}: unknown; {one_of(placements)}")
-        return placements[name]
+        circuit = self._circuit("weights")
+        if name not in circuit.placements:
+            raise EngineError(f"projection {name!r}: unknown; {one_of(circuit.placements)}")
+        circuit.settle()
+        return circuit.placements[name]
 
 
 def _columns(array: NDArray[_Scalar], group: NeuronGroup) -> NDArray[_Scalar]:

@@ -47,9 +47,14 @@ def restore_circuit(circuit: Circuit, state: State) -> None:
     for name, placement in circuit.placements.items():
         rule = placement.rule
         for field in rule.per_synapse:
-            getattr(rule, field)[placement.slots] = state[f"projection/{name}/{field}"]
+            values = state[f"projection/{name}/{field}"]
+            if field == "weights":
+                values = placement.projection.synapse.within_bounds(values.astype(np.float64))
+            getattr(rule, field)[placement.slots] = values
         for field in rule.per_table:
             getattr(rule, field)[:] = state[f"projection/{name}/{field}"]
+    for rule in circuit.rules:
+        rule.taken_over()
 
 
 def check_state(state: State, own: State, history: int) -> None:

@@ -12,15 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# exp(30) is 1e13: far from overflow in float32, and seldom enough renewed.
-_MAX_EXPONENT = 30.0
+# exp(60) is 1e26, exp(250) is 1e108: far from overflow even after many increments.
+_MAX_EXPONENT = {np.dtype(np.float32): 60.0, np.dtype(np.float64): 250.0}
 _MAX_AGE = 4096
-FLUSH = 1e-30
-"""Stored values below this become 0 when a frame is renewed: denormal numbers are slow."""
+_FLOAT64 = np.dtype(np.float64)
+FLUSH = 1e-15
+"""Traces below this, where a spike adds about 1, become 0 when a frame is renewed."""
 
 
 class DecayFrame:
     """Decay factors of one time constant, and the age of its frame.
+
+    Parameters
+    ----------
+    tau : time constant, ticks, greater than 0.
+    real : numpy dtype of the stored values, float32 or float64.
 
     Attributes
     ----------
@@ -29,8 +35,8 @@ class DecayFrame:
     age : int64[1], ticks since the frame was set up, in [0, K).
     """
 
-    def __init__(self, tau: float) -> None:
-        last = int(min(max(_MAX_EXPONENT * tau, 1.0), float(_MAX_AGE)))
+    def __init__(self, tau: float, real: np.dtype[Any] = _FLOAT64) -> None:
+        last = int(min(max(_MAX_EXPONENT[real] * tau, 1.0), float(_MAX_AGE)))
         ages = np.arange(last + 1, dtype=np.float64)
         self.tau = tau
         self.down = np.exp(-ages / tau)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ab_ros.engine.synapses.plastic import Plastic, PlasticRule
 from ab_ros.engine.synapses.rule import UNENDING
-from ab_ros.engine.synapses.table import Slots, SynapseTable
+from ab_ros.engine.synapses.table import SynapseTable
 from ab_ros.engine.validation import check_count
 from ab_ros.errors import EngineError
 
@@ -60,6 +60,8 @@ class Developmental(Plastic):
     """
 
     type_name: ClassVar[str] = "developmental"
+    may_settle: ClassVar[bool] = False
+    has_sources: ClassVar[bool] = True
     shares_table: ClassVar[bool] = False
 
     critical_period: int = 10_000
@@ -186,11 +188,6 @@ class DevelopmentalRule(PlasticRule):
         alive: NDArray[np.bool_] = self.pruned_at == 0
         return alive
 
-    def living_slots(self, slots: Slots) -> Slots:
-        """Leave out the slots of pruned synapses."""
-        left: Slots = slots[self.pruned_at[slots] == 0]
-        return left
-
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Count coincidences in the critical period, and learn."""
         if self.age[0] < self.parameters.critical_period:
@@ -211,7 +208,7 @@ class DevelopmentalRule(PlasticRule):
             reach = np.zeros(table.post_size, dtype=np.int64)
             window = self.parameters.coincidence_window
             reach[post] = np.minimum(window + 1, age - self.last_post[post])
-            slots = self.living_slots(table.column_slots(post))
+            slots = table.column_slots(post)
             sources = table.sources[slots]
             bits = reach[table.targets[slots]] - (age - self.last_pre[sources])
             # The lowest bits, all 64 or fewer; a shift by 64 is not defined.
@@ -243,6 +240,8 @@ class DevelopmentalRule(PlasticRule):
         information = rate * (1.0 - rate)
         useless = rate < p.pruning_threshold
         self.pruned_at[judged[useless]] = age
+        if useless.any():
+            self.compact()
         self.evaluations[age // p.eval_interval - 1] = (
             age,
             judged.size,
@@ -251,18 +250,25 @@ class DevelopmentalRule(PlasticRule):
             _mean(information[useless]),
         )
 
+    def compact(self) -> None:
+        """Put pruned synapses out of the way."""
+        self.table.compact(self.living(), [self.coincidences, self.pruned_at])
+
     def development(self, pre: NDArray[np.int64], post: NDArray[np.int64]) -> Development:
         """Report on all synapses, which are those from ``pre`` to ``post``."""
-        age, fires = int(self.age[0]), self.fires[self.table.sources]
+        age, slots = int(self.age[0]), self.table.in_order
+        fires = self.fires[self.table.sources[slots]]
         rate = np.full(self.table.size, np.nan)
-        np.divide(self.coincidences, fires, out=rate, where=fires > 0)
+        np.divide(self.coincidences[slots], fires, out=rate, where=fires > 0)
         evaluations = tuple(
             Evaluation(int(row[0]), int(row[1]), int(row[2]), row[3], row[4])
             for row in self.evaluations.tolist()
             if row[0]
         )
         critical = age < self.parameters.critical_period
-        return Development(age, critical, evaluations, pre, post, self.pruned_at.copy(), rate)
+        return Development(
+            age, critical, evaluations, pre, post, self.pruned_at[slots].copy(), rate
+        )
 
     def check_values(self, values: Mapping[str, NDArray[Any]], where: str) -> None:
         """Refuse ages before birth or in the future, and more coincidences than spikes."""
@@ -274,11 +280,17 @@ class DevelopmentalRule(PlasticRule):
             ("fires", 0, age),
             ("last_pre", -HISTORY, age),
             ("last_post", -HISTORY, age),
+            # A row's slots all have the same source, in whatever order they lie.
             ("coincidences", 0, fires[self.table.sources]),
         ):
             if ((values[name] < low) | (values[name] > high)).any():
                 limit = "the spikes of the source" if name == "coincidences" else high
                 raise EngineError(f"{where}/{name}' must be in [{low}, {limit}]")
+
+    def taken_over(self) -> None:
+        """Put those synapses out of the way that the state says were pruned."""
+        if self.table.slot_of is not None or not self.living().all():
+            self.compact()
 
     def reset(self) -> None:
         """Clear the traces and the memory of recent spikes; age, counts and prunings stay."""

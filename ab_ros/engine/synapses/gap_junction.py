@@ -37,6 +37,7 @@ class GapJunction(Synapse):
     """
 
     type_name: ClassVar[str] = "gap_junction"
+    has_sources: ClassVar[bool] = True
 
     conductance: float = 0.1
 
@@ -77,21 +78,18 @@ class GapJunctionRule(Rule):
     def __init__(self, table: SynapseTable, parameters: GapJunction) -> None:
         super().__init__(table)
         self.parameters = parameters
-        self._sources = np.repeat(np.arange(table.pre_size), np.diff(table.row_start))
 
     def couple(
-        self,
-        source: NDArray[np.float64],
-        target: NDArray[np.float64],
-        from_source: NDArray[np.float64],
-        into_target: NDArray[np.float64],
+        self, potential: NDArray[np.float64], current: NDArray[np.float64], source_count: int
     ) -> None:
-        """Add the currents of this tick: first all that flow into targets, then out of sources."""
-        table, pre = self.table, self._sources
+        """Add the currents of this tick: junction by junction, into the target first."""
+        table = self.table
+        target = table.post_start + table.targets
+        source = table.pre_start - source_count + table.sources
         conductance = self.parameters.conductance * table.weights.astype(np.float64)
-        current = conductance * (source[pre] - target[table.targets])
-        np.add.at(into_target, table.targets, current)
-        np.subtract.at(from_source, pre, current)
+        flow = conductance * (potential[source] - potential[target])
+        both = np.stack([flow, -flow], axis=1)
+        np.add.at(current, np.stack([target, source], axis=1).ravel(), both.ravel())
 
     def deliver(self, pre: NDArray[np.intp], into: NDArray[np.float64]) -> None:
         """Do nothing: spikes cross a gap junction as potential only."""

@@ -53,6 +53,7 @@ class Gated(Plastic):
     """
 
     type_name: ClassVar[str] = "gated"
+    may_settle: ClassVar[bool] = False
 
     threshold: float = 0.3
     gate: Literal["transmission", "learning", "both"] = "transmission"

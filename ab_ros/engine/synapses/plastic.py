@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
-from ab_ros.engine.synapses.table import Slots, SynapseTable
+from ab_ros.engine.synapses.table import SynapseTable
 
 DEPRESSION = 0.5
 """Weakening relative to strengthening."""
@@ -49,6 +49,7 @@ class Plastic(BoundedSynapse):
     """
 
     type_name: ClassVar[str] = "plastic"
+    may_settle: ClassVar[bool] = True
 
     tau_plus: float = 20.0
     tau_minus: float = 20.0
@@ -66,6 +67,7 @@ class Plastic(BoundedSynapse):
 class PlasticRule(Rule):
     """Traces per neuron, float64[pre] and float64[post], in scaled frames."""
 
+    learns = True
     per_table: ClassVar[tuple[str, ...]] = ("pre_trace", "post_trace", "pre_age", "post_age")
 
     def __init__(self, table: SynapseTable, parameters: Plastic) -> None:
@@ -81,29 +83,19 @@ class PlasticRule(Rule):
         """Return the frames of both traces."""
         return {"pre_age": self.pre_frame, "post_age": self.post_frame}
 
-    def living_slots(self, slots: Slots) -> Slots:
-        """Leave out the slots of synapses that do not exist any more."""
-        return slots
-
-    def deliver(self, pre: NDArray[np.intp], into: NDArray[np.float64]) -> None:
-        """Send the spikes of a tick on their way."""
-        table = self.table
-        slots = self.living_slots(table.row_slots(pre))
-        np.add.at(into, table.targets[slots], table.weights[slots].astype(np.float64))
-
     def learn(self, pre: NDArray[np.intp], post: NDArray[np.intp], learning: bool) -> None:
         """Weaken at presynaptic spikes, strengthen at postsynaptic ones; update the traces."""
         table, lr, bounds = self.table, self.parameters.lr, self.parameters.bounds
         if pre.size:
             if learning:
-                slots = self.living_slots(table.row_slots(pre))
+                slots = table.row_slots(pre)
                 factor = lr * DEPRESSION * self.post_frame.value_of_stored
                 amount = factor * self.post_trace[table.targets[slots]]
                 table.weights[slots] = bounds.moved(table.weights[slots], amount, bounds.weak)
             self.pre_trace[pre] += self.pre_frame.stored_of_value
         if post.size:
             if learning:
-                slots = self.living_slots(table.column_slots(post))
+                slots = table.column_slots(post)
                 factor = lr * self.pre_frame.value_of_stored
                 amount = factor * self.pre_trace[table.sources[slots]]
                 table.weights[slots] = bounds.moved(table.weights[slots], amount, bounds.strong)

@@ -60,6 +60,7 @@ class RewardPlastic(BoundedSynapse):
     """
 
     type_name: ClassVar[str] = "reward_plastic"
+    may_settle: ClassVar[bool] = True
 
     tau_trace: float = 20.0
     tau_eligible: float = 500.0
@@ -77,16 +78,22 @@ class RewardPlastic(BoundedSynapse):
 
 
 class RewardPlasticRule(Rule):
-    """Trace and eligibility per synapse, real[synapses], in scaled frames."""
+    """Trace and eligibility per synapse, real[synapses], in scaled frames.
 
+    Attributes
+    ----------
+    settle : brings trace and eligibility up to date where the network has let them wait.
+    """
+
+    learns = True
     per_synapse = ("weights", "trace", "eligibility")
     per_table = ("trace_age", "eligibility_age")
 
     def __init__(self, table: SynapseTable, parameters: RewardPlastic) -> None:
         super().__init__(table)
         self.parameters = parameters
-        self.trace_frame = DecayFrame(parameters.tau_trace)
-        self.eligibility_frame = DecayFrame(parameters.tau_eligible)
+        self.trace_frame = DecayFrame(parameters.tau_trace, table.real)
+        self.eligibility_frame = DecayFrame(parameters.tau_eligible, table.real)
         self.trace_age, self.eligibility_age = self.trace_frame.age, self.eligibility_frame.age
         self.trace: Reals = np.zeros(table.size, dtype=table.real)
         self.eligibility: Reals = np.zeros(table.size, dtype=table.real)
@@ -95,6 +102,7 @@ class RewardPlasticRule(Rule):
         self.mark_age = np.zeros(0, dtype=np.int64)
         # Parts of the table under a signal other than 0, each with its level.
         self.signals: list[tuple[Selection, float]] = []
+        self.settle: Callable[[], None] = _nothing
         self.apply: Callable[..., None] = apply_reward
         self.apply_signal: Callable[..., None] = apply_signal
 
@@ -129,6 +137,7 @@ class RewardPlasticRule(Rule):
 
     def current_eligibility(self) -> NDArray[np.float64]:
         """Return the eligibility as it is now, float64[synapses]."""
+        self.settle()
         return self.eligibility.astype(np.float64) * self.eligibility_frame.value_of_stored
 
     def make_places(self, places: int) -> None:
@@ -139,6 +148,7 @@ class RewardPlasticRule(Rule):
 
     def mark(self, place: int, places: int) -> None:
         """Remember the present eligibility in one of ``places`` places."""
+        self.settle()
         self.make_places(places)
         self.marks[place] = self.eligibility
         self.mark_age[place] = self.eligibility_age[0]
@@ -163,6 +173,7 @@ class RewardPlasticRule(Rule):
         since : ticks from that mark until now.
         later : places of the marks after it, each with the ticks from the credited mark to it.
         """
+        self.settle()
         frame, bounds = self.eligibility_frame, self.parameters.bounds
         # Stored values of two frames differ by the time between the frames' set-ups only.
         age = int(frame.age[0] if place is None else self.mark_age[place])
@@ -194,8 +205,9 @@ class RewardPlasticRule(Rule):
 
     def intervene(self, learning: bool) -> None:
         """Let the signals change weights."""
-        if not learning:
+        if not (learning and self.signals):
             return
+        self.settle()
         p, bounds = self.parameters, self.parameters.bounds
         for slots, level in self.signals:
             gain = self._gain(level) * self.eligibility_frame.value_of_stored
@@ -214,6 +226,10 @@ class RewardPlasticRule(Rule):
     def _gain(self, modulation: float) -> float:
         p = self.parameters
         return p.lr * modulation if modulation > 0.0 else p.lr * p.negative_gain * -modulation
+
+
+def _nothing() -> None:
+    pass
 
 
 def apply_reward(

@@ -34,12 +34,14 @@ class Rule:
     per_table : names of the other arrays of dynamic state.
     couples : whether :meth:`couple` is to be called.
     observes : whether :meth:`observe` is to be called.
+    learns : whether :meth:`learn` is to be called.
     """
 
     per_synapse: ClassVar[tuple[str, ...]] = ("weights",)
     per_table: ClassVar[tuple[str, ...]] = ()
     couples: ClassVar[bool] = False
     observes: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     def __init__(self, table: SynapseTable) -> None:
         self.table = table
@@ -73,18 +75,15 @@ class Rule:
         """
 
     def couple(
-        self,
-        source: NDArray[np.float64],
-        target: NDArray[np.float64],
-        from_source: NDArray[np.float64],
-        into_target: NDArray[np.float64],
+        self, potential: NDArray[np.float64], current: NDArray[np.float64], source_count: int
     ) -> None:
         """Add currents that depend on membrane potentials, before the neurons move.
 
         Parameters
         ----------
-        source, target : potentials of the table's presynaptic and target neurons, mV, float64.
-        from_source, into_target : currents of the same neurons, changed.
+        potential : of all neurons, mV, float64[neurons].
+        current : of all neurons, float64[neurons], changed.
+        source_count : how many presynaptic indices stand for spike sources.
         """
 
     def observe(self, spikes: NDArray[np.uint8], tick: int) -> None:
@@ -131,6 +130,9 @@ class Rule:
         where : starts the messages of errors; quote and attribute's name follow.
         """
 
+    def taken_over(self) -> None:
+        """Follow a state that was put into the attributes ``per_synapse`` and ``per_table``."""
+
     def reset(self) -> None:
         """Clear the dynamic state; the weights stay."""
 
@@ -140,6 +142,11 @@ class Synapse(ABC):
 
     type_name: ClassVar[str]
     has_columns: ClassVar[bool] = False
+    """Whether target spikes change synapses."""
+    may_settle: ClassVar[bool] = False
+    """Whether the compiled path lets those changes wait for the next presynaptic spike."""
+    has_sources: ClassVar[bool] = False
+    """Whether a slot must always know its presynaptic neuron."""
     shares_table: ClassVar[bool] = True
 
     @abstractmethod
@@ -159,6 +166,10 @@ class Synapse(ABC):
             raise EngineError(
                 f"{where}: weights must be finite (got {weights[bad[0]]} at synapse {bad[0]})"
             )
+
+    def within_bounds(self, weights: Reals) -> Reals:
+        """Return weights that :meth:`check_weights` accepts, rid of what rounding added."""
+        return weights
 
     def check_connection(self, from_neurons: bool, delay: int, where: str) -> None:
         """Refuse connections that this type cannot make.
@@ -241,6 +252,10 @@ class BoundedSynapse(Synapse):
     def bounds(self) -> SoftBounds:
         """The bounds of the weights, with their rule."""
         return SoftBounds(self.w_min, self.w_max)
+
+    def within_bounds(self, weights: Reals) -> Reals:
+        """Return weights clipped to [w_min, w_max]."""
+        return np.clip(weights, self.w_min, self.w_max)
 
     def check_weights(self, weights: Reals, where: str) -> None:
         """Refuse weights that are not finite or not in [w_min, w_max]."""

@@ -19,8 +19,9 @@ class SynapseTable:
     """Synapses of one type, one set of parameters and one delay.
 
     A *slot* is the place of a synapse in the table.  Slots are ordered by presynaptic neuron, so
-    that the slots of one neuron are neighbours (its row).  Tables of learning synapses also know
-    the slots of each target (its column).
+    that the slots of one neuron are neighbours (its row).  Tables of learning synapses may also
+    know the slots of each target (its column).  Synapses that are pruned move to the ends of their
+    rows, and drop out of their columns.
 
     Parameters
     ----------
@@ -31,16 +32,20 @@ class SynapseTable:
     delay : ticks from a spike to its arrival, at least 1.
     real : numpy dtype of the stored weights, float32 or float64.
     columns : whether to index the synapses by target, too.
+    sources : whether to know the presynaptic neuron of each slot.
 
     Attributes
     ----------
     pre_start, pre_stop, post_start, post_stop : the ranges that the synapses touch.
-    row_start : int64[pre_stop - pre_start + 1], slots of row i are row_start[i]:row_start[i + 1].
+    row_start : int64[pre_size + 1], slots of row i are row_start[i]:row_start[i + 1].
+    rows : int32[pre_size, 2], first and last slot plus 1 of those in each row that are not pruned.
     targets, sources : int32[synapses], relative to ``post_start`` and ``pre_start``; ``sources``
-        is empty without columns.
+        may be empty.
     weights : real[synapses].
-    column_start : int64[post_stop - post_start + 1] into ``by_target``.
-    by_target : int32[synapses], slots sorted by target, then by slot.
+    column_ranges : int32[post_size, 2], first and last index plus 1 into ``by_target``.
+    by_target : int32[synapses], slots that are not pruned sorted by target, then by slot.
+    slot_of : int32[synapses], the slots in the order of (pre, post); None if that is the order
+        in which they lie.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class SynapseTable:
         delay: int,
         real: type[np.floating[Any]],
         columns: bool,
+        sources: bool,
     ) -> None:
         self.size = int(pre.size)
         if self.size > _MAX_SYNAPSES:
@@ -63,13 +69,17 @@ class SynapseTable:
         self.row_start = _starts(pre - self.pre_start, self.pre_stop - self.pre_start)
         self.targets = (post - self.post_start).astype(np.int32)
         self.weights = weight.astype(real)
-        posts = self.post_stop - self.post_start if columns else 0
-        self.sources = (pre - self.pre_start if columns else pre[:0]).astype(np.int32)
-        self.column_start = _starts(self.targets[: self.size if columns else 0], posts)
-        order = stable_order(self.targets) if columns else np.empty(0, np.intp)
-        self.by_target = order.astype(np.int32)
-        self._row_length = _uniform(self.row_start)
-        self._column_length = _uniform(self.column_start)
+        self.sources = (pre - self.pre_start if sources else pre[:0]).astype(np.int32)
+        self.rows = _pairs(self.row_start)
+        self.column_ranges = np.zeros((0, 2), dtype=np.int32)
+        self.by_target = np.empty(0, dtype=np.int32)
+        if columns:
+            order = stable_order(self.targets)
+            self.by_target = order.astype(np.int32)
+            self.column_ranges = _pairs(_starts(self.targets, self.post_size))
+        self.slot_of: NDArray[np.int32] | None = None
+        self._row_length = _uniform(self.rows)
+        self._column_length = _uniform(self.column_ranges)
 
     @property
     def pre_size(self) -> int:
@@ -81,14 +91,42 @@ class SynapseTable:
         """How many target neurons the columns cover."""
         return self.post_stop - self.post_start
 
+    @property
+    def in_order(self) -> slice | NDArray[np.intp]:
+        """The slots in the order of (pre, post)."""
+        return slice(None) if self.slot_of is None else self.slot_of.astype(np.intp)
+
     def row_slots(self, active: NDArray[np.intp]) -> Slots:
         """Return the slots of the rows ``active`` (relative to ``pre_start``), in order."""
-        return _ranges(self.row_start, active, self._row_length)
+        return _ranges(self.rows, active, self._row_length)
 
     def column_slots(self, active: NDArray[np.intp]) -> Slots:
         """Return the slots of the targets ``active`` (relative to ``post_start``), in order."""
-        slots: Slots = self.by_target[_ranges(self.column_start, active, self._column_length)]
+        slots: Slots = self.by_target[_ranges(self.column_ranges, active, self._column_length)]
         return slots
+
+    def compact(self, alive: NDArray[np.bool_], moving: list[NDArray[Any]]) -> None:
+        """Put the slots of living synapses first in their rows, in the order of their targets.
+
+        Parameters
+        ----------
+        alive : bool[synapses], by slot.
+        moving : further arrays with a value per slot, reordered in place as the table's are.
+        """
+        order = np.lexsort((self.targets, ~alive, self.sources)).astype(np.int32)
+        for values in (self.targets, self.weights, *moving):
+            values[:] = values[order]
+        alive = alive[order]
+        # Slots of a row stay in that row, so that the sources stand.
+        self.slot_of = np.lexsort((self.targets, self.sources)).astype(np.int32)
+        self.rows[:, 1] = self.rows[:, 0] + np.bincount(
+            self.sources[alive], minlength=self.pre_size
+        )
+        slots = np.flatnonzero(alive)
+        targets = self.targets[slots]
+        self.by_target[: slots.size] = slots[stable_order(targets)]
+        self.column_ranges[:] = _pairs(_starts(targets, self.post_size))
+        self._row_length = self._column_length = None
 
 
 def _starts(index: NDArray[np.integer[Any]], rows: int) -> NDArray[np.int64]:
@@ -97,21 +135,25 @@ def _starts(index: NDArray[np.integer[Any]], rows: int) -> NDArray[np.int64]:
     return starts
 
 
-def _uniform(starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _pairs(starts: NDArray[np.int64]) -> NDArray[np.int32]:
+    return np.stack([starts[:-1], starts[1:]], axis=1).astype(np.int32)
+
+
+def _uniform(ranges: NDArray[np.int32]) -> NDArray[np.int64] | None:
     """Return ``arange(length)`` if all ranges have the same length."""
-    lengths = np.diff(starts)
+    lengths = ranges[:, 1] - ranges[:, 0]
     if lengths.size and (lengths == lengths[0]).all():
         return np.arange(lengths[0], dtype=np.int64)
     return None
 
 
 def _ranges(
-    starts: NDArray[np.int64], active: NDArray[np.intp], steps: NDArray[np.int64] | None
+    ranges: NDArray[np.int32], active: NDArray[np.intp], steps: NDArray[np.int64] | None
 ) -> Slots:
-    first = starts[active]
+    first = ranges[active, 0].astype(np.int64)
     if steps is not None:
         return (first[:, None] + steps).ravel()
-    counts = starts[active + 1] - first
+    counts = ranges[active, 1] - first
     ends = np.cumsum(counts)
     total = int(ends[-1]) if ends.size else 0
     slots: Slots = np.arange(total, dtype=np.int64) + np.repeat(first - (ends - counts), counts)
