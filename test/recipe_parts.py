@@ -92,7 +92,12 @@ def recipe_document(**changes: Any) -> dict[str, Any]:
                 "to_type": "left",
                 "to_terminal": "ring_in",
                 "synapse_type": "developmental",
-                "params": {"critical_period": 300, "eval_interval": 50, "min_source_fires": 2},
+                "params": {
+                    "critical_period": 300,
+                    "eval_interval": 50,
+                    "pruning_threshold": 1,
+                    "min_source_fires": 2,
+                },
                 "delay": 3,
             },
             {
