@@ -9,7 +9,14 @@ from ab_ros.engine.blocks.component import (
     component_of,
     load_component,
 )
-from ab_ros.engine.blocks.stimulus import Pulse, Response, Stimulus, probing, respond
+from ab_ros.engine.blocks.stimulus import (
+    Pulse,
+    Response,
+    Stimulus,
+    nodes_into,
+    probing,
+    respond,
+)
 from ab_ros.engine.blocks.trial import component_network
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "component_network",
     "component_of",
     "load_component",
+    "nodes_into",
     "probing",
     "respond",
 ]

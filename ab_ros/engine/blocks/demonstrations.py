@@ -21,7 +21,57 @@ from types import MappingProxyType
 
 from ab_ros.engine.blocks.stimulus import Pulse, Stimulus
 
-_COMPONENTS: dict[str, Stimulus] = {}
+_COMPONENTS: dict[str, Stimulus] = {
+    "binary_decision": Stimulus(
+        1100,
+        (
+            Pulse("sensory_a_in", 10, 50, 300),
+            Pulse("sensory_b_in", 7, 50, 300),
+            Pulse("sensory_b_in", 18, 500, 800),
+            Pulse("reset_in", 12, 950, 970),
+        ),
+        "more evidence for a: a latches and holds; strong evidence for b switches; reset clears",
+        noise=0.5,
+    ),
+    "command_decision": Stimulus(
+        1000,
+        (
+            Pulse("forward_in", 10, 50, 100),
+            Pulse("backward_in", 10, 350, 400),
+            Pulse("forward_in", 10, 600, 900),
+            Pulse("backward_in", 10, 750, 900),
+        ),
+        "short inputs start commands that persist; backward wins when both are asked for",
+        noise=0.5,
+    ),
+    "command_decision_v2": Stimulus(
+        2400,
+        (
+            Pulse("forward_in", 10, 100, 350),
+            Pulse("forward_in", 12, 1400, 1600),
+            Pulse("backward_in", 14, 1700, 1900),
+            Pulse("stop_in", 12, 2050, 2070),
+        ),
+        "forward outlasts its input and tires; backward takes over; stop ends it",
+        noise=0.5,
+    ),
+    "cross_inhibition": Stimulus(
+        900,
+        (Pulse("b_in", 8, 50, 850), Pulse("a_in", 12, 300, 600)),
+        "b is heard until the stronger a silences it, and again afterwards",
+        noise=0.5,
+    ),
+    "modulatory": Stimulus(
+        2800,
+        (
+            Pulse("in", 5, 100, 500),
+            Pulse("in", 14, 1700, 2100),
+            Pulse("brake_in", 15, 2500, 2520),
+        ),
+        "a weak input, a strong one: the level follows, outlasts it and fades, until the brake",
+        noise=0.5,
+    ),
+}
 
 _SUB_COMPONENTS: dict[str, Stimulus] = {
     "activity_brake": Stimulus(
