@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def component_picture(
     PIL.Image.Image
         with a palette, so that its file is small.
     """
-    driven = list(dict.fromkeys(pulse.into for pulse in stimulus.pulses))
+    driven = _into(stimulus)
     top = len(driven) + _GAP * bool(driven)
     nodes = len(component.nodes)
     rows = top + nodes + _POTENTIAL_ROWS * len(response.potentials)
@@ -93,38 +94,62 @@ def component_picture(
 
 
 def _draw_input(axes: Axes, row: float, name: str, pulses: list[Pulse], stimulus: Stimulus) -> None:
-    strongest = max(abs(pulse.current) for pulse in stimulus.pulses) or 1.0
-    axes.plot((0, stimulus.ticks), (row + 0.4, row + 0.4), color=GRID, linewidth=0.8, zorder=0)
+    """Draw what goes into one terminal: trains as lines, the sum of all currents as a profile."""
+    base, ticks = row + 0.4, stimulus.ticks
+    axes.plot((0, ticks), (base, base), color=GRID, linewidth=0.8, zorder=0)
+    strongest = max(np.abs(_steady(stimulus.pulses, ticks, into)).max() for into in _into(stimulus))
+    strongest = max(strongest, *(abs(pulse.current) for pulse in stimulus.pulses))
     for pulse in pulses:
-        colour = ORANGE if pulse.current >= 0 else VERMILION
-        height = 0.25 + 0.55 * abs(pulse.current) / strongest
         if pulse.period:
-            ticks = range(pulse.start, pulse.stop, pulse.period)
-            lines = [((t, row + 0.4), (t, row + 0.4 - height)) for t in ticks]
-            axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.3))
-        else:
-            size = pulse.stop - pulse.start
-            # A pulse of a few ticks must not vanish between two pixels.
-            axes.add_patch(
-                Rectangle(
-                    (pulse.start, row + 0.4 - height),
-                    max(size, stimulus.ticks / 250),
-                    height,
-                    color=colour,
-                    alpha=0.85,
-                    linewidth=0,
-                )
-            )
-        axes.annotate(
-            f"{pulse.current:g}" + (f" every {pulse.period} ms" if pulse.period else ""),
-            (max(pulse.stop, pulse.start + stimulus.ticks / 250), row),
-            xytext=(3, 0),
-            textcoords="offset points",
-            fontsize=7.8,
-            color=MUTED,
-            va="center",
-        )
+            height = _height(pulse.current, strongest)
+            times = range(pulse.start, pulse.stop, pulse.period)
+            lines = [((t, base), (t, base - height)) for t in times]
+            axes.add_collection(LineCollection(lines, colors=ORANGE, linewidths=1.3))
+            text = f"{pulse.current:g} every {pulse.period} ms"
+            _value(axes, pulse.stop, row, text, inside=False)
+    profile = _steady(pulses, ticks, name)
+    # A pulse of a few ticks must not vanish between two pixels.
+    narrowest = ticks / 250
+    edges = [0, *(np.flatnonzero(np.diff(profile)) + 1), ticks]
+    for start, stop in itertools.pairwise(edges):
+        current = float(profile[start])
+        if current:
+            width, height = max(stop - start, narrowest), _height(current, strongest)
+            colour = ORANGE if current > 0 else VERMILION
+            corner = start, base - height
+            axes.add_patch(Rectangle(corner, width, height, color=colour, alpha=0.85, linewidth=0))
+            inside = stop - start > 0.05 * ticks
+            _value(axes, start if inside else start + width, row, f"{current:g}", inside=inside)
     _name(axes, row, name, "left", colour="#a36a00", bold=True)
+
+
+def _into(stimulus: Stimulus) -> list[str]:
+    return list(dict.fromkeys(pulse.into for pulse in stimulus.pulses))
+
+
+def _steady(pulses: Sequence[Pulse], ticks: int, into: str) -> NDArray[np.float64]:
+    profile = np.zeros(ticks)
+    for pulse in pulses:
+        if pulse.into == into and not pulse.period:
+            profile[pulse.start : pulse.stop] += pulse.current
+    return profile
+
+
+def _height(current: float, strongest: float) -> float:
+    return 0.25 + 0.55 * abs(current) / (strongest or 1.0)
+
+
+def _value(axes: Axes, x: float, row: float, text: str, *, inside: bool) -> None:
+    axes.annotate(
+        text,
+        (x, row + 0.06),
+        xytext=(3, 0),
+        textcoords="offset points",
+        fontsize=7.6,
+        color=INK if inside else MUTED,
+        va="center",
+        annotation_clip=False,
+    )
 
 
 def _draw_node(
