@@ -99,6 +99,18 @@ class TestBinaryDecision:
         assert only(outputs, f"{more}_out", 1150, 1200) >= MOST
         assert not (on(outputs["a_out"], 500, 1200) & on(outputs["b_out"], 500, 1200)).any()
 
+    def test_it_counts_irregular_spikes(self) -> None:
+        component = load_component(self.NAME)
+        random = np.random.default_rng(1)
+        # Many synapses of weight 8, whose spikes come at random, 10 against 7 on average.
+        currents = {}
+        for node, mean in (("integrator_a", 10), ("integrator_b", 7)):
+            currents[node] = np.zeros((800, INSTANCES))
+            currents[node][50:450] = 8.0 * random.poisson(mean / 8, (400, INSTANCES))
+        spikes = component_network(component, INSTANCES, noise=0.5).run(800, currents=currents)
+        outputs = {"a": spikes["ring_a2"], "b": spikes["ring_b2"]}
+        assert only(outputs, "a", 700, 800) >= MOST
+
     def test_little_evidence_decides_nothing(self) -> None:
         assert none(responses(self.NAME, 600, Pulse("sensory_a_in", 3, 50, 450)), 0, 600)
 

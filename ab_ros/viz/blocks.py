@@ -119,7 +119,8 @@ def _draw_input(axes: Axes, row: float, name: str, pulses: list[Pulse], stimulus
             corner = start, base - height
             axes.add_patch(Rectangle(corner, width, height, color=colour, alpha=0.85, linewidth=0))
             inside = stop - start > 0.05 * ticks
-            _value(axes, start if inside else start + width, row, f"{current:g}", inside=inside)
+            x, middle = start if inside else start + width, base - height / 2
+            _value(axes, x, middle, f"{current:g}", inside=inside)
     _name(axes, row, name, "left", colour="#a36a00", bold=True)
 
 
@@ -142,7 +143,7 @@ def _height(current: float, strongest: float) -> float:
 def _value(axes: Axes, x: float, row: float, text: str, *, inside: bool) -> None:
     axes.annotate(
         text,
-        (x, row + 0.06),
+        (x, row + 0.02),
         xytext=(3, 0),
         textcoords="offset points",
         fontsize=7.6,

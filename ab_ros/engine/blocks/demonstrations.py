@@ -33,6 +33,17 @@ _COMPONENTS: dict[str, Stimulus] = {
         "more evidence for a: a latches and holds; strong evidence for b switches; reset clears",
         noise=0.5,
     ),
+    "chemosensory": Stimulus(
+        900,
+        (
+            Pulse("tonic_in", 4.5, 50, 250),
+            Pulse("tonic_in", 8, 250, 650),
+            Pulse("tonic_in", 4.5, 650, 850),
+            Pulse("on_in", 10, 250, 400),
+            Pulse("off_in", 10, 650, 800),
+        ),
+        "a smell that rises and falls: tonic follows it, on and off mark the changes",
+    ),
     "command_decision": Stimulus(
         1000,
         (
@@ -55,11 +66,36 @@ _COMPONENTS: dict[str, Stimulus] = {
         "forward outlasts its input and tires; backward takes over; stop ends it",
         noise=0.5,
     ),
+    "cpg": Stimulus(
+        3000,
+        (Pulse("drive_in", 4, 1000, 2000), Pulse("stop_in", 30, 2300, 2600)),
+        "it bursts by itself, faster with drive, and stops while stop_in is on",
+    ),
     "cross_inhibition": Stimulus(
         900,
         (Pulse("b_in", 8, 50, 850), Pulse("a_in", 12, 300, 600)),
         "b is heard until the stronger a silences it, and again afterwards",
         noise=0.5,
+    ),
+    "forward_motor": Stimulus(
+        900,
+        (
+            Pulse("dorsal_in", 10, 50, 200),
+            Pulse("ventral_in", 10, 250, 400),
+            Pulse("dorsal_in", 10, 450, 850),
+            Pulse("stop_in", 30, 600, 750),
+        ),
+        "a wave passes on each side in turn and contracts the muscle, until stop_in",
+    ),
+    "head_steering": Stimulus(
+        700,
+        (
+            Pulse("left_in", 10, 50, 200),
+            Pulse("right_in", 10, 250, 400),
+            Pulse("left_in", 12, 450, 650),
+            Pulse("right_in", 8, 450, 650),
+        ),
+        "left, right, and more to the left than to the right",
     ),
     "modulatory": Stimulus(
         2800,
