@@ -410,12 +410,16 @@ class Network(Description):
         By digests of the wiring, :meth:`restore` can tell that it is; who keeps the wiring beside
         the state can do without ``signatures``, which take their time in large networks.
         """
-        circuit = self._circuit("state")
+        return {name: values.copy() for name, values in self._state("state", signatures).items()}
+
+    def _state(self, method: str, signatures: bool) -> dict[str, NDArray[Any]]:
+        """Return what :meth:`state` returns, but where possible the arrays themselves."""
+        circuit = self._circuit(method)
         circuit.settle()
         return {
             "network/clock": np.array([circuit.tick, self._counted_ticks], dtype=np.int64),
             "network/learning": np.array([self._learning], dtype=np.bool_),
-            "neurons/counts": circuit.counts.copy(),
+            "neurons/counts": circuit.counts,
             **circuit_state(circuit, signatures),
             **{f"noise/{s.group.name}": s.state() for s in self._noise},
             **self._credit.state(),
@@ -431,7 +435,7 @@ class Network(Description):
             from a network that was built differently; this network is unchanged then.
         """
         circuit = self._circuit("restore")
-        check_state(state, self.state(signatures), self.history)
+        check_state(state, self._state("restore", signatures), self.history)
         check_circuit(state, circuit)
         circuit.tick, self._counted_ticks = (int(value) for value in state["network/clock"])
         self._learning = bool(state["network/learning"][0])

@@ -18,24 +18,24 @@ State = Mapping[str, NDArray[Any]]
 
 
 def circuit_state(circuit: Circuit, signatures: bool = True) -> dict[str, NDArray[Any]]:
-    """Return copies of all arrays that change while a circuit is ticked or learns.
+    """Return all arrays that change while a circuit is ticked or learns; most are its own.
 
     ``signatures`` adds a digest of each projection's wiring.
     """
     state: dict[str, NDArray[Any]] = {
         "neurons/parameters": np.stack([getattr(circuit.neurons, name) for name in "abcd"]),
-        "neurons/v": circuit.neurons.v.copy(),
-        "neurons/u": circuit.neurons.u.copy(),
-        "neurons/pending": circuit.pending.copy(),
+        "neurons/v": circuit.neurons.v,
+        "neurons/u": circuit.neurons.u,
+        "neurons/pending": circuit.pending,
     }
     for name, placement in circuit.placements.items():
         rule = placement.rule
         if signatures:
-            state[f"projection/{name}/signature"] = placement.signature.copy()
+            state[f"projection/{name}/signature"] = placement.signature
         for field in rule.per_synapse:
-            state[f"projection/{name}/{field}"] = getattr(rule, field)[placement.slots].copy()
+            state[f"projection/{name}/{field}"] = getattr(rule, field)[placement.slots]
         for field in rule.per_table:
-            state[f"projection/{name}/{field}"] = getattr(rule, field).copy()
+            state[f"projection/{name}/{field}"] = getattr(rule, field)
     return state
 
 
