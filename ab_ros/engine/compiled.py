@@ -12,13 +12,15 @@ from ab_ros.engine.circuit import Circuit
 from ab_ros.engine.kernels import (
     AGE_COLUMNS,
     ALL,
+    BY_TARGET,
     COINCIDENCE_WINDOW,
+    COINCIDENCES,
     COLUMN,
-    COLUMN_SLOT,
     CRITICAL_PERIOD,
     DEPRESSING,
     DEVELOPMENTAL,
     DEVIATION,
+    ELIGIBILITY,
     FACILITATING,
     FIRES,
     FIRST_FRAME,
@@ -26,11 +28,11 @@ from ab_ros.engine.kernels import (
     FIXED,
     GAP_JUNCTION,
     GATED,
+    HISTORIES,
     JOBS,
-    KIND,
     LAST_POST,
+    LAST_PRE,
     LEARNING,
-    LIFE,
     MODULATOR_COUNT,
     MODULATOR_SPIKES,
     MODULATORS,
@@ -43,16 +45,17 @@ from ab_ros.engine.kernels import (
     REWARDED,
     ROW,
     SETTLED,
-    SLOT,
     SOURCE,
     SPIKES,
     STOPS,
-    SYNAPSE_TRACE,
     TABLE_COLUMNS,
+    TARGET,
     THRESHOLD,
+    TRACE,
     TRANSMISSION,
     USE,
     WEAK,
+    WEIGHT,
 )
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.depressing import DepressingRule
@@ -67,7 +70,26 @@ from ab_ros.engine.synapses.rule import BoundedSynapse, Rule
 
 # Target spikes that the log has room for; the more, the seldomer all synapses must be settled.
 _EVENTS_PER_NEURON = 16
-_ACCOUNT = 4
+# Attributes of rules and tables by where the kernels look for their place.
+_INTS = {
+    ROW: "rows",
+    TARGET: "targets",
+    SOURCE: "sources",
+    COLUMN: "column_ranges",
+    BY_TARGET: "by_target",
+    SETTLED: "settled",
+    COINCIDENCES: "coincidences",
+}
+_LONGS = {
+    MODULATORS: "modulators",
+    MODULATOR_SPIKES: "modulator_spikes",
+    FIRES: "fires",
+    HISTORIES: "history",
+    LAST_PRE: "last_pre",
+    LAST_POST: "last_post",
+}
+_REALS = {WEIGHT: "weights", TRACE: "trace", ELIGIBILITY: "eligibility"}
+_DOUBLES = {PRE_TRACE: "pre_trace", POST_TRACE: "post_trace", DEVIATION: "deviation"}
 
 
 class CompiledAdvance:
@@ -98,29 +120,24 @@ class CompiledAdvance:
                 rule.apply = reward_kernels.apply_reward
                 rule.settle = self.settle_rewarded
                 rule.apply_signal = reward_kernels.apply_signal
-        self._arrays = (
-            self._lay(tables, "rows", ROW, np.int32, 2),
-            self._lay(tables, "targets", SLOT, np.int32),
-            self._lay(tables, "weights", SLOT, real),
-            self._lay(tables, "sources", SOURCE, np.int32),
-            self._lay(tables, "column_ranges", COLUMN, np.int32, 2),
-            self._lay(tables, "by_target", COLUMN_SLOT, np.int32),
-            self._lay(self._rules, "pre_trace", PRE_TRACE, np.float64),
-            self._lay(self._rules, "post_trace", POST_TRACE, np.float64),
-            self._lay(self._rules, "trace", SYNAPSE_TRACE, real),
-            self._lay(self._rules, "deviation", DEVIATION, np.float64),
-            self._lay(self._rules, "modulators", MODULATORS, np.int64),
-            self._lay(self._rules, "modulator_spikes", MODULATOR_SPIKES, np.int64),
-            self._lay(self._rules, "eligibility", SYNAPSE_TRACE, real),
+        waiting = [rule for rule in self._rules if type(rule) in (PlasticRule, RewardPlasticRule)]
+        for rule in waiting:
+            rule.settled = np.zeros(rule.table.pre_size, dtype=np.int32)
+        self._ints = self._lay(np.int32, _INTS)
+        self._longs = self._lay(np.int64, _LONGS)
+        self._reals = self._lay(real, _REALS)
+        self._doubles = self._lay(np.float64, _DOUBLES)
+        self._settled = [rule.settled for rule in waiting]
+        n = circuit.neurons
+        size = n.size if waiting else 0
+        self._log = (
+            np.full((size, 4), -1, dtype=np.int32),
+            np.zeros((size * _EVENTS_PER_NEURON, 2), dtype=np.int32),
+            np.zeros((JOBS, 2), dtype=np.int32),
         )
-        self._lives = (
-            self._lay(self._rules, "coincidences", LIFE, np.int32),
-            self._lay(self._rules, "fires", FIRES, np.int64),
-            self._lay(self._rules, "history", FIRES, np.uint64),
-            self._lay(self._rules, "last_pre", FIRES, np.int64),
-            self._lay(self._rules, "last_post", LAST_POST, np.int64),
-        )
-        self._log = self._make_log(circuit)
+        self._account = np.zeros(3, dtype=np.int64)
+        self._neurons = np.stack([n.a, n.b, n.c, n.d, n.v, n.u])
+        n.a, n.b, n.c, n.d, n.v, n.u = self._neurons
         for ages, rule in zip(self._ages, self._rules, strict=True):
             _share_clocks(rule, ages)
         frames: list[DecayFrame] = []
@@ -132,7 +149,7 @@ class CompiledAdvance:
         empty = [np.zeros(0)]
         self._down = np.concatenate([f.down for f in frames] or empty)
         self._up = np.concatenate([f.up for f in frames] or empty)
-        self._fired = np.empty(circuit.source_count + circuit.neurons.size, dtype=np.int64)
+        self._fired = np.empty(2 * (circuit.source_count + n.size), dtype=np.int64)
 
     def __call__(
         self,
@@ -151,28 +168,27 @@ class CompiledAdvance:
 
     def settle(self) -> None:
         """Bring all synapses up to date."""
-        if self._log[_ACCOUNT][SPIKES]:
+        if self._account[SPIKES]:
             self._call(self._no_raster, self._no_drive, 0, ALL)
 
     def settle_rewarded(self) -> None:
         """Bring reward-modulated synapses up to date."""
-        if self._log[_ACCOUNT][SPIKES] and self._settled_tick != self._circuit.tick:
+        if self._account[SPIKES] and self._settled_tick != self._circuit.tick:
             self._call(self._no_raster, self._no_drive, 0, REWARDED)
             self._settled_tick = self._circuit.tick
 
     def forget(self) -> None:
         """Drop what waits: the state was replaced."""
-        latest, _, settled, _, account = self._log
-        latest.fill(-1)
-        settled.fill(0)
-        account[:] = 0, self._circuit.tick, 0
+        self._log[0].fill(-1)
+        for settled in self._settled:
+            settled.fill(0)
+        self._account[:] = 0, self._circuit.tick, 0
         self._settled_tick = -1
 
     def _call(
         self, raster: NDArray[np.uint8], drive: NDArray[np.float64], ticks: int, settle: int
     ) -> None:
         circuit = self._circuit
-        n = circuit.neurons
         self._kernel(
             circuit.tick,
             circuit.source_count,
@@ -181,48 +197,44 @@ class CompiledAdvance:
             ticks,
             settle,
             self._learning,
-            (n.a, n.b, n.c, n.d, n.v, n.u),
+            self._neurons,
             circuit.pending,
             circuit.counts,
             self._tables,
             self._parameters,
             self._ages,
-            self._arrays,
-            self._lives,
+            self._ints,
+            self._longs,
+            self._reals,
+            self._doubles,
             self._log,
+            self._account,
             self._down,
             self._up,
             self._fired,
         )
 
-    def _make_log(self, circuit: Circuit) -> tuple[NDArray[Any], ...]:
-        start = 0
-        for row, rule in zip(self._tables, self._rules, strict=True):
-            if row[KIND] in (PLASTIC, REWARD_PLASTIC):
-                row[SETTLED] = start
-                start += rule.table.pre_size
-        size = circuit.neurons.size if start else 0
-        return (
-            np.full((size, 4), -1, dtype=np.int32),
-            np.zeros((size * _EVENTS_PER_NEURON, 2), dtype=np.int32),
-            np.zeros(start, dtype=np.int32),
-            np.zeros((JOBS, 2), dtype=np.int32),
-            np.array([0, circuit.tick, 0], dtype=np.int64),
-        )
+    def _lay(self, dtype: Any, places: dict[int, str]) -> NDArray[Any]:
+        """Lay arrays of all rules end to end, and put views of the whole in their place.
 
-    def _lay(
-        self, owners: list[Any], name: str, column: int, dtype: Any, *width: int
-    ) -> NDArray[Any]:
-        """Lay the owners' arrays end to end, and put views of the whole in their place."""
-        none = np.zeros((0, *width), dtype=dtype)
-        parts = [getattr(owner, name, none) for owner in owners]
-        whole = np.concatenate([none, *parts])
-        start = 0
-        for row, owner, part in zip(self._tables, owners, parts, strict=True):
-            row[column] = start
-            if part.size:
-                setattr(owner, name, whole[start : start + len(part)])
-            start += len(part)
+        ``places`` names the attributes, of rules or of their tables, by the column that tells the
+        kernels where they start.
+        """
+        found = []
+        total = 0
+        for row, rule in zip(self._tables, self._rules, strict=True):
+            for column, name in places.items():
+                owner = rule.table if hasattr(rule.table, name) else rule
+                part = getattr(owner, name, None)
+                row[column] = total
+                if part is not None and part.size:
+                    found.append((owner, name, part, total))
+                    total += part.size
+        whole = np.zeros(total, dtype=dtype)
+        for owner, name, part, start in found:
+            view = whole[start : start + part.size].view(part.dtype).reshape(part.shape)
+            view[...] = part
+            setattr(owner, name, view)
         return whole
 
 
@@ -250,7 +262,7 @@ def _describe(rule: Rule, row: NDArray[np.int64], parameters: NDArray[np.float64
         DevelopmentalRule: DEVELOPMENTAL,
     }
     table = rule.table
-    row[:ROW] = (
+    row[:FIRST_FRAME] = (
         kinds[type(rule)],
         table.delay,
         table.size,

@@ -33,12 +33,17 @@ FIXED, PLASTIC, REWARD_PLASTIC, FACILITATING, DEPRESSING, GAP_JUNCTION, GATED, D
 _SCAN = 16
 # Columns of the kernels' description of a table (int64).
 KIND, DELAY, SIZE, PRE_START, PRE_STOP, POST_START, POST_STOP = range(7)
-ROW, SLOT, SOURCE, COLUMN, COLUMN_SLOT, SETTLED = range(7, 13)
-PRE_TRACE, POST_TRACE, SYNAPSE_TRACE, DEVIATION = range(13, 17)
-FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(17, 21)
-MODULATORS, MODULATOR_COUNT, MODULATOR_SPIKES, STOPS = range(21, 25)
-LIFE, FIRES, LAST_POST, COINCIDENCE_WINDOW, CRITICAL_PERIOD = range(25, 30)
-TABLE_COLUMNS = 30
+FIRST_FRAME, FIRST_FRAME_SIZE, SECOND_FRAME, SECOND_FRAME_SIZE = range(7, 11)
+MODULATOR_COUNT, STOPS, COINCIDENCE_WINDOW, CRITICAL_PERIOD = range(11, 15)
+# Where its arrays start in those that all tables share: of int32,
+ROW, TARGET, SOURCE, COLUMN, BY_TARGET, SETTLED, COINCIDENCES = range(15, 22)
+# of int64,
+MODULATORS, MODULATOR_SPIKES, FIRES, HISTORIES, LAST_PRE, LAST_POST = range(22, 28)
+# of the type of the weights,
+WEIGHT, TRACE, ELIGIBILITY = range(28, 31)
+# and of float64.
+PRE_TRACE, POST_TRACE, DEVIATION = range(31, 34)
+TABLE_COLUMNS = 34
 # Columns of its ages (int64): of both frames, and of developmental synapses.
 AGE_COLUMNS = 3
 # Bits of what a closed gate stops.
@@ -65,16 +70,25 @@ _LATE = 2**30
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first use; keep the result on disk, if there is a place that can be written."""
+    options = {"error_model": "numpy", "no_cfunc_wrapper": True}
     try:
-        kernel: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
+        kernel: Callable[..., Any] = njit(cache=True, **options)(function)
     except RuntimeError:
-        kernel = njit(error_model="numpy")(function)
+        kernel = njit(**options)(function)
     return kernel
 
 
-@compiled
+def _part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile what only kernels call, and what is kept on disk as part of them."""
+    kernel: Callable[..., Any] = njit(
+        error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True
+    )(function)
+    return kernel
+
+
+@_part
 def _neurons(neurons: Any, drive: Any, arriving: Any, spikes: Any) -> None:
-    a, b, c, d, v, u = neurons
+    a, b, c, d, v, u = neurons[0], neurons[1], neurons[2], neurons[3], neurons[4], neurons[5]
     for i in range(v.size):
         x = v[i]
         y = u[i]
@@ -101,14 +115,14 @@ def moved(weight: float, amount: float, bound: float, w_min: float, w_max: float
     return min(max(weight, w_min), w_max)
 
 
-@compiled
+@_part
 def _renew(stored: Any, start: int, stop: int, factor: float) -> None:
     for i in range(start, stop):
         value = np.float64(stored[i]) * factor
         stored[i] = 0.0 if abs(value) < FLUSH else value
 
 
-@compiled
+@_part
 def _first_from(fired: Any, count: int, index: int) -> int:
     if count == 0 or index <= fired[0]:
         return 0
@@ -124,38 +138,36 @@ def _first_from(fired: Any, count: int, index: int) -> int:
     return low
 
 
-@compiled
-def _fetch(table: Any, fired: Any, k: int, last: int, arrays: Any) -> None:
+@_part
+def _fetch(table: Any, fired: Any, k: int, last: int, ints: Any, reals: Any) -> None:
     """Ask for the row that is wanted after the next."""
-    rows, targets, weights = arrays[:3]
+    row = table[ROW] - 2 * table[PRE_START]
     if k + 2 * _AHEAD < last:
-        prefetch(rows, 2 * (table[ROW] + fired[k + 2 * _AHEAD] - table[PRE_START]))
+        prefetch(ints, row + 2 * fired[k + 2 * _AHEAD])
     if k + _AHEAD < last:
-        slot = table[SLOT]
-        own = rows[table[ROW] + fired[k + _AHEAD] - table[PRE_START]]
-        for s in range(slot + own[0], slot + own[1], LINE // 4):
-            prefetch(targets, s)
-            prefetch(weights, s)
-        if table[KIND] == REWARD_PLASTIC:
-            other = table[SYNAPSE_TRACE]
-            for s in range(other + own[0], other + own[1], LINE // 4):
-                prefetch(arrays[8], s)
-                prefetch(arrays[12], s)
+        row += 2 * fired[k + _AHEAD]
+        for s in range(ints[row], ints[row + 1], LINE // 4):
+            prefetch(ints, table[TARGET] + s)
+            prefetch(reals, table[WEIGHT] + s)
+            if table[KIND] == REWARD_PLASTIC:
+                prefetch(reals, table[TRACE] + s)
+                prefetch(reals, table[ELIGIBILITY] + s)
 
 
-@compiled
-def _deliver(table: Any, fired: Any, first: int, last: int, later: Any, arrays: Any) -> None:
-    rows, targets, weights = arrays[:3]
-    slot, row = table[SLOT], table[ROW] - table[PRE_START]
+@_part
+def _deliver(
+    table: Any, fired: Any, first: int, last: int, later: Any, ints: Any, reals: Any
+) -> None:
+    targets, weights = ints[table[TARGET] :], reals[table[WEIGHT] :]
     into = later[table[POST_START] : table[POST_STOP]]
     for k in range(first, last):
-        _fetch(table, fired, k, last, arrays)
-        own = rows[row + fired[k]]
-        for s in range(slot + own[0], slot + own[1]):
+        _fetch(table, fired, k, last, ints, reals)
+        row = table[ROW] + 2 * (fired[k] - table[PRE_START])
+        for s in range(ints[row], ints[row + 1]):
             into[targets[s]] += np.float64(weights[s])
 
 
-@compiled
+@_part
 def _deliver_by_gain(
     table: Any,
     use: float,
@@ -164,62 +176,59 @@ def _deliver_by_gain(
     first: int,
     last: int,
     later: Any,
-    arrays: Any,
+    ints: Any,
+    reals: Any,
+    doubles: Any,
     down: Any,
     up: Any,
 ) -> None:
-    rows, targets, weights = arrays[:3]
-    deviation = arrays[9]
-    start, slot = table[PRE_START], table[SLOT]
+    targets, weights = ints[table[TARGET] :], reals[table[WEIGHT] :]
     into = later[table[POST_START] : table[POST_STOP]]
     frame = table[FIRST_FRAME] + age
     for k in range(first, last):
-        _fetch(table, fired, k, last, arrays)
-        i = fired[k] - start
-        at = table[DEVIATION] + i
+        _fetch(table, fired, k, last, ints, reals)
+        pre = fired[k] - table[PRE_START]
+        at = table[DEVIATION] + pre
         if table[KIND] == FACILITATING:
-            deviation[at] = deviation[at] + use * up[frame]
-            gain = 1.0 + deviation[at] * down[frame]
+            doubles[at] = doubles[at] + use * up[frame]
+            gain = 1.0 + doubles[at] * down[frame]
         else:
-            gain = (1.0 - deviation[at] * down[frame]) * use
-            deviation[at] = (1.0 - gain) * up[frame]
-        own = rows[table[ROW] + i]
-        for s in range(slot + own[0], slot + own[1]):
+            gain = (1.0 - doubles[at] * down[frame]) * use
+            doubles[at] = (1.0 - gain) * up[frame]
+        row = table[ROW] + 2 * pre
+        for s in range(ints[row], ints[row + 1]):
             into[targets[s]] += np.float64(weights[s]) * gain
 
 
-@compiled
+@_part
 def _couple(
-    table: Any, conductance: float, source_count: int, v: Any, current: Any, arrays: Any
+    table: Any, conductance: float, source_count: int, v: Any, current: Any, ints: Any, reals: Any
 ) -> None:
-    targets, weights, sources = arrays[1:4]
-    slot, first = table[SLOT], table[SOURCE]
     post_start, pre_start = table[POST_START], table[PRE_START] - source_count
-    for k in range(table[SIZE]):
-        source = pre_start + sources[first + k]
-        target = post_start + targets[slot + k]
-        flow = conductance * np.float64(weights[slot + k]) * (v[source] - v[target])
+    for s in range(table[SIZE]):
+        source = pre_start + ints[table[SOURCE] + s]
+        target = post_start + ints[table[TARGET] + s]
+        flow = conductance * np.float64(reals[table[WEIGHT] + s]) * (v[source] - v[target])
         current[target] += flow
         current[source] -= flow
 
 
-@compiled
-def _active(table: Any, threshold: float, tick: int, spikes: Any, arrays: Any) -> bool:
-    modulators, modulator_spikes = arrays[10:12]
+@_part
+def _active(table: Any, threshold: float, tick: int, spikes: Any, longs: Any) -> bool:
     first, size = table[MODULATORS], table[MODULATOR_COUNT]
-    window = modulator_spikes[table[MODULATOR_SPIKES] : table[MODULATOR_SPIKES] + WINDOW]
+    window = table[MODULATOR_SPIKES]
     now = 0
     for k in range(first, first + size):
-        now += spikes[modulators[k]]
-    window[tick % WINDOW] = now
+        now += spikes[longs[k]]
+    longs[window + tick % WINDOW] = now
     total = 0
-    for k in range(WINDOW):
-        total += window[k]
+    for k in range(window, window + WINDOW):
+        total += longs[k]
     active: bool = total / (size * WINDOW) >= threshold
     return active
 
 
-@compiled
+@_part
 def _ones(word: Any) -> Any:
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
@@ -228,38 +237,38 @@ def _ones(word: Any) -> Any:
     return np.int32((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@compiled
+@_part
 def _count_coincidences(
-    table: Any, age: int, fired: Any, ranges: Any, source_count: int, arrays: Any, lives: Any
+    table: Any, age: int, fired: Any, ranges: Any, source_count: int, ints: Any, longs: Any
 ) -> None:
-    sources, columns, by_target = arrays[3:6]
-    coincidences, fires, history, last_pre, last_post = lives
+    # The history is uint64, stored as int64.
+    fires, history = longs[table[FIRES] :], longs[table[HISTORIES] :]
+    last_pre, last_post = longs[table[LAST_PRE] :], longs[table[LAST_POST] :]
     for k in range(ranges[0], ranges[1]):
-        pre = table[FIRES] + fired[k] - table[PRE_START]
+        pre = fired[k] - table[PRE_START]
         passed = age - last_pre[pre]
         kept = np.uint64(0)
         if passed < HISTORY:
-            kept = history[pre] << np.uint64(passed)
-        history[pre] = kept | np.uint64(1)
+            kept = np.uint64(history[pre]) << np.uint64(passed)
+        history[pre] = np.int64(kept | np.uint64(1))
         last_pre[pre] = age
         fires[pre] += 1
     for k in range(ranges[2], ranges[3]):
-        i = fired[k] - source_count - table[POST_START]
-        post = table[LAST_POST] + i
+        post = fired[k] - source_count - table[POST_START]
         reach = min(table[COINCIDENCE_WINDOW] + 1, age - last_post[post])
-        column = columns[table[COLUMN] + i]
-        for at in range(table[COLUMN_SLOT] + column[0], table[COLUMN_SLOT] + column[1]):
-            s = by_target[at]
-            pre = table[FIRES] + sources[table[SOURCE] + s]
+        column = table[COLUMN] + 2 * post
+        for at in range(ints[column], ints[column + 1]):
+            s = ints[table[BY_TARGET] + at]
+            pre = ints[table[SOURCE] + s]
             bits = reach - (age - last_pre[pre])
             if bits > 0:
                 mask = ~np.uint64(0) >> np.uint64(HISTORY - bits)
-                coincidences[table[LIFE] + s] += _ones(history[pre] & mask)
+                ints[table[COINCIDENCES] + s] += _ones(np.uint64(history[pre]) & mask)
         last_post[post] = age
 
 
-@compiled
-def _unchain(spikes: Any, events: Any, since: int, slot: int, jobs: Any, count: int) -> int:
+@_part
+def _unchain(spikes: Any, events: Any, since: int, slot: int, jobs: Any) -> int:
     """Note all spikes of a target that is busy, the earliest first."""
     event = spikes[3]
     more = 0
@@ -267,65 +276,63 @@ def _unchain(spikes: Any, events: Any, since: int, slot: int, jobs: Any, count: 
         more += 1
         event = events[event, 1]
     event = spikes[3]
-    for k in range(count + more - 1, count - 1, -1):
+    for k in range(more - 1, -1, -1):
         jobs[k, 0] = slot
         jobs[k, 1] = events[event, 0]
         event = events[event, 1]
     for k in range(3):
-        jobs[count + more + k, 0] = slot
-        jobs[count + more + k, 1] = spikes[2 - k]
-    return count + more + 3
+        jobs[more + k, 0] = slot
+        jobs[more + k, 1] = spikes[2 - k]
+    return more + 3
 
 
-@compiled
+@_part
 def _settle(
     table: Any,
     parameters: Any,
     ages: Any,
-    first_row: int,
-    last_row: int,
+    pre_first: int,
+    pre_last: int,
     now: int,
     learning: bool,
-    arrays: Any,
+    ints: Any,
+    reals: Any,
+    doubles: Any,
     log: Any,
     down: Any,
     up: Any,
 ) -> None:
     """Do what target spikes before ``now``, in the log's time, have done to rows of synapses."""
-    rows, targets, weights = arrays[:3]
-    pre_trace, trace, eligibility = arrays[6], arrays[8], arrays[12]
-    latest, events, settled, jobs = log[:4]
+    latest, events, jobs = log
     rewarded = table[KIND] == REWARD_PLASTIC
-    slot, other = table[SLOT], table[SYNAPSE_TRACE] - table[SLOT]
+    targets, weights = ints[table[TARGET] :], reals[table[WEIGHT] :]
+    trace, eligibility = reals[table[TRACE] :], reals[table[ELIGIBILITY] :]
     post_start = table[POST_START]
     first_frame = table[FIRST_FRAME] + ages[0] - now
     second_frame = table[SECOND_FRAME] + ages[1] - now
     rate, strong = parameters[LR], parameters[STRONG]
     w_min, w_max = parameters[W_MIN], parameters[W_MAX]
-    for row in range(first_row, last_row):
-        since = settled[table[SETTLED] + row]
+    for pre in range(pre_first - table[PRE_START], pre_last - table[PRE_START]):
+        since = ints[table[SETTLED] + pre]
         if since >= now:
             continue
-        settled[table[SETTLED] + row] = now
-        if not (rewarded or learning):
-            continue
-        own = rows[table[ROW] + row]
+        ints[table[SETTLED] + pre] = now
         x = 0.0
         if not rewarded:
-            x = pre_trace[table[PRE_TRACE] + row]
-            if x == 0.0:
+            x = doubles[table[PRE_TRACE] + pre]
+            if x == 0.0 or not learning:
                 continue
-        s = slot + own[0]
-        while s < slot + own[1]:
+        s, stop = np.int64(ints[table[ROW] + 2 * pre]), ints[table[ROW] + 2 * pre + 1]
+        while s < stop:
             # First note what is to be done, without branches that hang on distant memory.
             count = 0
-            while s < slot + own[1] and count < _JOBS:
-                if rewarded and trace[other + s] == 0.0:
+            while s < stop and count < _JOBS:
+                if rewarded and trace[s] == 0.0:
                     s += 1
                     continue
                 spikes = latest[post_start + targets[s]]
                 if spikes[2] >= since:
-                    count = _unchain(spikes, events, since, s, jobs, count)
+                    count += _unchain(spikes, events, since, s, jobs[count:])
                 else:
                     both = spikes[1] >= since
                     jobs[count, 0] = s
@@ -337,16 +344,16 @@ def _settle(
             for k in range(count):
                 at, time = jobs[k]
                 if rewarded:
-                    value = np.float64(trace[other + at])
+                    value = np.float64(trace[at])
                     factor = down[first_frame + time] * up[second_frame + time]
-                    eligibility[other + at] = np.float64(eligibility[other + at]) + value * factor
-                    trace[other + at] = value * 0.5
+                    eligibility[at] = np.float64(eligibility[at]) + value * factor
+                    trace[at] = value * 0.5
                 else:
                     amount = rate * down[first_frame + time] * x
                     weights[at] = moved(np.float64(weights[at]), amount, strong, w_min, w_max)
 
 
-@compiled
+@_part
 def _learn_before(
     table: Any,
     parameters: Any,
@@ -355,35 +362,34 @@ def _learn_before(
     first: int,
     last: int,
     learning: bool,
-    arrays: Any,
+    ints: Any,
+    reals: Any,
+    doubles: Any,
     down: Any,
     up: Any,
 ) -> None:
     """Weaken at presynaptic spikes, and update their traces."""
-    rows, targets, weights = arrays[:3]
-    pre_trace, post_trace, trace = arrays[6:9]
-    slot, row = table[SLOT], table[ROW] - table[PRE_START]
-    other = table[SYNAPSE_TRACE] - slot
-    increment = up[table[FIRST_FRAME] + ages[0]]
-    if table[KIND] == REWARD_PLASTIC:
-        for k in range(first, last):
-            own = rows[row + fired[k]]
-            for s in range(slot + own[0], slot + own[1]):
-                trace[other + s] = np.float64(trace[other + s]) + increment
-        return
+    rewarded = table[KIND] == REWARD_PLASTIC
+    targets, weights, trace = ints[table[TARGET] :], reals[table[WEIGHT] :], reals[table[TRACE] :]
     weak, w_min, w_max = parameters[WEAK], parameters[W_MIN], parameters[W_MAX]
+    increment = up[table[FIRST_FRAME] + ages[0]]
     weaken = parameters[LR] * DEPRESSION * down[table[SECOND_FRAME] + ages[1]]
-    post = post_trace[table[POST_TRACE] : table[POST_TRACE] + table[POST_STOP] - table[POST_START]]
+    post_trace = doubles[table[POST_TRACE] :]
     for k in range(first, last):
+        pre = fired[k] - table[PRE_START]
+        row = table[ROW] + 2 * pre
+        if rewarded:
+            for s in range(ints[row], ints[row + 1]):
+                trace[s] = np.float64(trace[s]) + increment
+            continue
         if learning:
-            own = rows[row + fired[k]]
-            for s in range(slot + own[0], slot + own[1]):
-                amount = weaken * post[targets[s]]
+            for s in range(ints[row], ints[row + 1]):
+                amount = weaken * post_trace[targets[s]]
                 weights[s] = moved(np.float64(weights[s]), amount, weak, w_min, w_max)
-        pre_trace[table[PRE_TRACE] + fired[k] - table[PRE_START]] += increment
+        doubles[table[PRE_TRACE] + pre] += increment
 
 
-@compiled
+@_part
 def _learn_after(
     table: Any,
     parameters: Any,
@@ -391,58 +397,47 @@ def _learn_after(
     fired: Any,
     first: int,
     last: int,
-    source_count: int,
     learning: bool,
-    arrays: Any,
+    ints: Any,
+    reals: Any,
+    doubles: Any,
     down: Any,
     up: Any,
 ) -> None:
     """Strengthen at target spikes what does not wait for that, and update their traces."""
-    weights, sources, columns, by_target, pre_trace, post_trace = arrays[2:8]
+    weights, by_target = reals[table[WEIGHT] :], ints[table[BY_TARGET] :]
+    sources, pre_trace = ints[table[SOURCE] :], doubles[table[PRE_TRACE] :]
     strong, w_min, w_max = parameters[STRONG], parameters[W_MIN], parameters[W_MAX]
     strengthen = parameters[LR] * down[table[FIRST_FRAME] + ages[0]]
     increment = up[table[SECOND_FRAME] + ages[1]]
     for k in range(first, last):
-        i = fired[k] - source_count - table[POST_START]
+        post = fired[k] - table[POST_START]
         if learning and table[KIND] != PLASTIC:
-            column = columns[table[COLUMN] + i]
-            for at in range(table[COLUMN_SLOT] + column[0], table[COLUMN_SLOT] + column[1]):
+            column = table[COLUMN] + 2 * post
+            for at in range(ints[column], ints[column + 1]):
                 s = by_target[at]
-                amount = strengthen * pre_trace[table[PRE_TRACE] + sources[table[SOURCE] + s]]
-                weight = np.float64(weights[table[SLOT] + s])
-                weights[table[SLOT] + s] = moved(weight, amount, strong, w_min, w_max)
-        post_trace[table[POST_TRACE] + i] += increment
+                amount = strengthen * pre_trace[sources[s]]
+                weights[s] = moved(np.float64(weights[s]), amount, strong, w_min, w_max)
+        doubles[table[POST_TRACE] + post] += increment
 
 
-@compiled
-def _end_frames(table: Any, ages: Any, first: bool, second: bool, arrays: Any, down: Any) -> None:
-    """Set up the frames anew that have grown old."""
+@_part
+def _renew_frame(frame: int, table: Any, factor: float, reals: Any, doubles: Any) -> None:
+    """Set up one of a table's frames anew."""
     kind = table[KIND]
-    first_factor = down[table[FIRST_FRAME] + ages[0]] if first else 1.0
-    second_factor = down[table[SECOND_FRAME] + ages[1]] if second else 1.0
-    rows = table[PRE_STOP] - table[PRE_START]
     if kind == REWARD_PLASTIC:
-        start, stop = table[SYNAPSE_TRACE], table[SYNAPSE_TRACE] + table[SIZE]
-        if first:
-            _renew(arrays[8], start, stop, first_factor)
-        if second:
-            _renew(arrays[12], start, stop, second_factor)
-    elif kind in (FACILITATING, DEPRESSING):
-        _renew(arrays[9], table[DEVIATION], table[DEVIATION] + rows, first_factor)
-    else:
-        if first:
-            _renew(arrays[6], table[PRE_TRACE], table[PRE_TRACE] + rows, first_factor)
-        if second:
-            start = table[POST_TRACE]
-            stop = start + table[POST_STOP] - table[POST_START]
-            _renew(arrays[7], start, stop, second_factor)
-    if first:
-        ages[0] = 0
-    if second:
-        ages[1] = 0
+        start = table[TRACE] if frame == 0 else table[ELIGIBILITY]
+        _renew(reals, start, start + table[SIZE], factor)
+        return
+    start, size = table[PRE_TRACE], table[PRE_STOP] - table[PRE_START]
+    if kind in (FACILITATING, DEPRESSING):
+        start = table[DEVIATION]
+    elif frame == 1:
+        start, size = table[POST_TRACE], table[POST_STOP] - table[POST_START]
+    _renew(doubles, start, start + size, factor)
 
 
-@compiled
+@_part
 def _list_fired(spikes: Any, fired: Any) -> int:
     # Most neurons are silent: look at some at a time, which compiles to few instructions.
     count = 0
@@ -477,11 +472,14 @@ def advance(
     pending: Any,
     counts: Any,
     tables: Any,
-    parameters: Any,
+    all_parameters: Any,
     all_ages: Any,
-    arrays: Any,
-    lives: Any,
+    ints: Any,
+    longs: Any,
+    reals: Any,
+    doubles: Any,
     log: Any,
+    account: Any,
     down: Any,
     up: Any,
     fired: Any,
@@ -491,34 +489,53 @@ def advance(
     Settle first what ``settle`` says, if anything.
     """
     delays = pending.shape[0]
-    latest, events, settled, _, account = log
-    waiting = settled.size > 0
+    latest, events, _ = log
+    waiting = latest.size > 0
     for t in range(ticks + 1):
         # Before each tick, and after the last.
         now = tick - account[SINCE]
         full = waiting and (account[EVENTS] + counts.size > events.shape[0] or now > _LATE)
+        anew = full or settle == ALL
         for k in range(tables.shape[0]):
-            table, ages = tables[k], all_ages[k]
+            table, parameters, ages = tables[k], all_parameters[k], all_ages[k]
             kind = table[KIND]
             if kind in (FIXED, GAP_JUNCTION):
                 continue
-            first = ages[0] == table[FIRST_FRAME_SIZE] - 1
-            second = ages[1] == table[SECOND_FRAME_SIZE] - 1
-            due = full or first or second or settle == ALL
-            if (kind == PLASTIC and due) or (
-                kind == REWARD_PLASTIC and (due or settle == REWARDED)
-            ):
-                stop = table[PRE_STOP] - table[PRE_START]
-                _settle(table, parameters[k], ages, 0, stop, now, learning, arrays, log, down, up)
-            if first or second:
-                _end_frames(table, ages, first, second, arrays, down)
-        if full or (settle == ALL and waiting):
+            old = 0
+            for frame in range(2):
+                old += ages[frame] == table[FIRST_FRAME_SIZE + 2 * frame] - 1
+            asked = kind == REWARD_PLASTIC and settle == REWARDED
+            if kind in (PLASTIC, REWARD_PLASTIC) and (anew or old or asked):
+                start, stop = table[PRE_START], table[PRE_STOP]
+                _settle(
+                    table,
+                    parameters,
+                    ages,
+                    start,
+                    stop,
+                    now,
+                    learning,
+                    ints,
+                    reals,
+                    doubles,
+                    log,
+                    down,
+                    up,
+                )
+                if anew:
+                    ints[table[SETTLED] : table[SETTLED] + stop - start] = 0
+            for frame in range(2 if old else 0):
+                age = ages[frame]
+                if age == table[FIRST_FRAME_SIZE + 2 * frame] - 1:
+                    factor = down[table[FIRST_FRAME + 2 * frame] + age]
+                    _renew_frame(frame, table, factor, reals, doubles)
+                    ages[frame] = 0
+        if anew:
             latest[:] = -1
-            settled[:] = 0
             account[EVENTS] = 0
             account[SPIKES] = 0
             account[SINCE] = tick
-            now = 0
+            now = tick - tick
         settle = NOTHING
         if t == ticks:
             break
@@ -526,73 +543,105 @@ def advance(
         arriving = pending[tick % delays]
         for k in range(tables.shape[0]):
             if tables[k, KIND] == GAP_JUNCTION:
-                conductance = parameters[k, USE]
-                _couple(tables[k], conductance, source_count, neurons[4], arriving, arrays)
+                conductance = all_parameters[k, USE]
+                _couple(tables[k], conductance, source_count, neurons[4], arriving, ints, reals)
         _neurons(neurons, drive[min(t, drive.shape[0] - 1)], arriving, spikes[source_count:])
         count = _list_fired(spikes, fired)
+        # Those of the neurons, also by their own index.
+        first_neuron = _first_from(fired, count, source_count)
+        neurons_fired = fired[fired.size // 2 :]
+        for k in range(first_neuron, count):
+            neurons_fired[k] = fired[k] - source_count
         for k in range(tables.shape[0]):
-            table, ages = tables[k], all_ages[k]
+            table, parameters, ages = tables[k], all_parameters[k], all_ages[k]
             kind = table[KIND]
             if kind == GAP_JUNCTION:
                 continue
             stopped = 0
-            if kind == GATED and not _active(table, parameters[k, THRESHOLD], tick, spikes, arrays):
+            if kind == GATED and not _active(table, parameters[THRESHOLD], tick, spikes, longs):
                 stopped = table[STOPS]
             first = _first_from(fired, count, table[PRE_START])
             last = _first_from(fired, count, table[PRE_STOP])
             later = pending[(tick + table[DELAY]) % delays]
             if kind in (FACILITATING, DEPRESSING):
-                use = parameters[k, USE]
-                _deliver_by_gain(table, use, ages[0], fired, first, last, later, arrays, down, up)
-            else:
-                if kind in (PLASTIC, REWARD_PLASTIC):
-                    for j in range(first, last):
-                        _fetch(table, fired, j, last, arrays)
-                        row = fired[j] - table[PRE_START]
-                        _settle(
-                            table,
-                            parameters[k],
-                            ages,
-                            row,
-                            row + 1,
-                            now,
-                            learning,
-                            arrays,
-                            log,
-                            down,
-                            up,
-                        )
-                if not stopped & TRANSMISSION:
-                    _deliver(table, fired, first, last, later, arrays)
-                if kind == FIXED:
-                    continue
-                allowed = learning and not stopped & LEARNING
-                post_first = _first_from(fired, count, source_count + table[POST_START])
-                post_last = _first_from(fired, count, source_count + table[POST_STOP])
-                if kind == DEVELOPMENTAL and ages[2] < table[CRITICAL_PERIOD]:
-                    ranges = (first, last, post_first, post_last)
-                    _count_coincidences(table, ages[2], fired, ranges, source_count, arrays, lives)
-                _learn_before(
-                    table, parameters[k], ages, fired, first, last, allowed, arrays, down, up
+                _deliver_by_gain(
+                    table,
+                    parameters[USE],
+                    ages[0],
+                    fired,
+                    first,
+                    last,
+                    later,
+                    ints,
+                    reals,
+                    doubles,
+                    down,
+                    up,
                 )
-                if kind != REWARD_PLASTIC:
-                    _learn_after(
+                ages[0] += 1
+                continue
+            if kind in (PLASTIC, REWARD_PLASTIC):
+                for j in range(first, last):
+                    _fetch(table, fired, j, last, ints, reals)
+                    pre = fired[j]
+                    _settle(
                         table,
-                        parameters[k],
+                        parameters,
                         ages,
-                        fired,
-                        post_first,
-                        post_last,
-                        source_count,
-                        allowed,
-                        arrays,
+                        pre,
+                        pre + 1,
+                        now,
+                        learning,
+                        ints,
+                        reals,
+                        doubles,
+                        log,
                         down,
                         up,
                     )
+            if not stopped & TRANSMISSION:
+                _deliver(table, fired, first, last, later, ints, reals)
+            if kind == FIXED:
+                continue
+            allowed = learning and not stopped & LEARNING
+            post_first = _first_from(fired, count, source_count + table[POST_START])
+            post_last = _first_from(fired, count, source_count + table[POST_STOP])
+            if kind == DEVELOPMENTAL and ages[2] < table[CRITICAL_PERIOD]:
+                ranges = (first, last, post_first, post_last)
+                _count_coincidences(table, ages[2], fired, ranges, source_count, ints, longs)
+            _learn_before(
+                table,
+                parameters,
+                ages,
+                fired,
+                first,
+                last,
+                allowed,
+                ints,
+                reals,
+                doubles,
+                down,
+                up,
+            )
+            if kind != REWARD_PLASTIC:
+                _learn_after(
+                    table,
+                    parameters,
+                    ages,
+                    neurons_fired,
+                    post_first,
+                    post_last,
+                    allowed,
+                    ints,
+                    reals,
+                    doubles,
+                    down,
+                    up,
+                )
             for j in range(AGE_COLUMNS):
                 ages[j] += 1
-        for k in range(_first_from(fired, count, source_count), count):
-            i = fired[k] - source_count
+        for k in range(first_neuron, count):
+            i = neurons_fired[k]
             counts[i] += 1
             if waiting:
                 recent = latest[i]

@@ -45,6 +45,8 @@ class Rule:
 
     def __init__(self, table: SynapseTable) -> None:
         self.table = table
+        # For the compiled path: when each row was settled.
+        self.settled = np.empty(0, dtype=np.int32)
 
     @property
     def weights(self) -> Reals:
