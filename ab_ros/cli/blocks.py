@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path as FilePath
 from typing import Any
 
-from ab_ros.engine.blocks import Component, component_names, load_component
+from ab_ros.engine.blocks import Component, Path, component_names, load_component
 from ab_ros.errors import AbRosError
 
-_DEFAULT_FOLDER = Path("docs")
+_DEFAULT_FOLDER = FilePath("docs")
 
 
 def add_parser(commands: Any) -> None:
@@ -28,7 +30,11 @@ def add_parser(commands: Any) -> None:
     show = actions.add_parser("show", help="show one block: neurons, paths, terminals")
     show.add_argument("block", metavar="NAME", help="a shipped block, or a path that ends in .json")
     show.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.png", help="also try it, and draw what it does"
+        "-o",
+        "--output",
+        type=FilePath,
+        metavar="FILE.png",
+        help="also try it, and draw what it does",
     )
     show.set_defaults(run=run_show)
 
@@ -39,7 +45,7 @@ def add_parser(commands: Any) -> None:
     catalogue.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=FilePath,
         default=_DEFAULT_FOLDER,
         metavar="DIR",
         help="folder for blocks.md and blocks/NAME.png (default: %(default)s)",
@@ -89,16 +95,32 @@ def _described(component: Component) -> str:
         text += f"  bias {node.bias:g}" if node.bias else ""
         lines.append(text + (f"  noise {node.noise:g}" if node.noise else ""))
     # Paths that differ in their delay only are one line: slow inhibition has many.
-    delays: dict[tuple[str, str, str, float], list[int]] = {}
+    delays: dict[str, list[int]] = {}
     for path in component.paths:
-        key = path.source, path.target, path.synapse.type_name, path.weight
-        delays.setdefault(key, []).append(path.delay)
+        kind = " ".join([path.synapse.type_name, *_settings(path)])
+        line = f"{path.source} -> {path.target}  {kind}  weight {path.weight:g}"
+        delays.setdefault(line, []).append(path.delay)
     kinds = Counter(path.synapse.type_name for path in component.paths)
     lines += ["", "paths: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items())]
-    for (source, target, kind, weight), after in delays.items():
-        ticks = ", ".join(str(delay) for delay in after)
-        lines.append(f"  {source} -> {target}  {kind}  weight {weight:g}  delay {ticks}")
+    for line, after in delays.items():
+        lines.append(f"  {line}  delay {', '.join(str(delay) for delay in after)}")
     return "\n".join(lines)
+
+
+def _settings(path: Path) -> Iterator[str]:
+    """Yield what of a path's parameters is not the default of its type."""
+    for parameter in fields(path.synapse):  # type: ignore[arg-type]
+        value = getattr(path.synapse, parameter.name)
+        if value != parameter.default:
+            yield (
+                f"{parameter.name}={value:g}"
+                if isinstance(value, float)
+                else f"{parameter.name}={value}"
+            )
+    if path.modulator:
+        yield f"modulator={'+'.join(path.modulator)}"
+    if path.layer:
+        yield f"layer={path.layer}"
 
 
 def _catalogue() -> Any:
