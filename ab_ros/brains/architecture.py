@@ -22,7 +22,7 @@ class InputSettings:
 
     kind: str = setting(
         doc="What it is; decides the message type of the topic.",
-        one_of=("Image", "Proprioception"),
+        one_of=("Image", "Proprioception", "Audio", "Vector", "Scalar"),
     )
     topic: str = setting(doc="Topic that it comes from.")
     encoder: str = setting(doc="Encoder that turns it into spikes, by name.")

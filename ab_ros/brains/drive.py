@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.brains.architecture import ArchitectureSettings
+from ab_ros.brains.architecture import PopulationSettings
 
 
 class DriveRegulator:
@@ -27,14 +27,18 @@ class DriveRegulator:
     """
 
     def __init__(
-        self, architecture: ArchitectureSettings, dt: float, window: float = 1.0, step: float = 0.2
+        self,
+        populations: Mapping[str, PopulationSettings],
+        dt: float,
+        window: float = 1.0,
+        step: float = 0.2,
     ) -> None:
         self._bounds = {
             name: (p.min_rate, p.max_rate)
-            for name, p in architecture.populations.items()
+            for name, p in populations.items()
             if p.min_rate > 0 or p.max_rate < 1000
         }
-        sizes = {name: architecture.populations[name].size for name in self._bounds}
+        sizes = {name: populations[name].size for name in self._bounds}
         self.currents = {name: np.zeros(size) for name, size in sizes.items()}
         self.rate = dict.fromkeys(self._bounds, math.nan)
         self.bias = dict.fromkeys(self._bounds, 0.0)

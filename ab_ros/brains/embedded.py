@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.brains.anatomy import Anatomy, ArchitectureAnatomy, RecipeAnatomy, load_anatomy
 from ab_ros.brains.architecture import ArchitectureSettings
 from ab_ros.brains.drive import DriveRegulator
 from ab_ros.brains.port import Brain
-from ab_ros.brains.wiring import build_network
 from ab_ros.codec.encoder import Encoder
-from ab_ros.codec.registry import make_encoder
-from ab_ros.config import Source, parse
+from ab_ros.config import Source
 from ab_ros.contract import Contract
-from ab_ros.engine.database import read_brain_file, write_brain_file
+from ab_ros.engine.brain import Brain as EngineBrain
 from ab_ros.errors import BrainError, BrainFileError, ObservationError
 from ab_ros.learning.feedback import FeedbackRaster
 from ab_ros.learning.modulation import RewardModulation
 from ab_ros.values import Cycle, Deviation, Need, Observation, Reward, read_only
-
-_FORMAT = "embedded-1"
 
 
 class EmbeddedBrain(Brain):
@@ -34,55 +31,64 @@ class EmbeddedBrain(Brain):
 
     Parameters
     ----------
-    architecture : how it is wired.
+    wiring : settings of an architecture, or a brain that was built from a recipe with a section
+        ``io``.
     dt : s, duration of a timestep.
-    seed : of weights, noise and phases; the same seed gives the same run, bit by bit.
+    seed : of an architecture's weights, and of noise and phases; the same seed gives the same run,
+        bit by bit.  None is 0, or for a brain the seed that it has.
     clock : returns robot time in s, for the stamp of a cycle; by default that of the newest
         observation is used, so that a lockstep run does not depend on any clock.
     source : where the architecture was read, for messages.
 
     Attributes
     ----------
+    anatomy : ports, encoders and network.
     refused : samples that an encoder refused, by input.
     """
 
     def __init__(
         self,
-        architecture: ArchitectureSettings,
+        wiring: ArchitectureSettings | EngineBrain | Anatomy,
         *,
         dt: float = 0.001,
-        seed: int = 0,
+        seed: int | None = None,
         clock: Callable[[], float] | None = None,
         source: Source | None = None,
     ) -> None:
-        self.architecture = architecture
+        if isinstance(wiring, EngineBrain):
+            seed = wiring.network.seed if seed is None else seed
+            wiring = RecipeAnatomy(wiring, seed)
+        elif isinstance(wiring, ArchitectureSettings):
+            wiring = ArchitectureAnatomy(wiring, seed or 0, source)
+        self.anatomy = anatomy = wiring
         self.dt = dt
-        self.seed = seed
-        self.encoders: dict[str, Encoder] = {
-            name: make_encoder(i.encoder, i.options, seed + 1 + k, source, ("inputs", name))
-            for k, (name, i) in enumerate(architecture.inputs.items())
-        }
-        sizes = {name: encoder.size for name, encoder in self.encoders.items()}
-        self.network = build_network(architecture, sizes, seed, source)
-        self.contract = make_contract(architecture)
+        self.seed = seed or 0
+        self.encoders = anatomy.encoders
+        self.network = anatomy.network
+        self.contract = anatomy.contract()
         digest = self.contract.sha256
         self._feedback = {
             port.id: FeedbackRaster(port.id, port.n, self.contract.feedback_timesteps, digest)
             for port in self.contract.feedback
         }
         self._heard: set[str] = set()
-        self.modulation = RewardModulation(architecture.layers, architecture.baseline_cycles)
-        self.drive = DriveRegulator(architecture, dt)
-        self.refused = dict.fromkeys(architecture.inputs, 0)
+        self.modulation = RewardModulation(anatomy.layers, anatomy.baseline_cycles)
+        self.drive = DriveRegulator(anatomy.regulated, dt)
+        self.refused = dict.fromkeys(anatomy.inputs, 0)
         self.last_refusal = ""
         self._clock = clock
         self._run = ""
         self._number = 0
         self._observed = 0.0
         self._silence = {
-            name: np.zeros((architecture.gamma, f.size), np.uint8)
-            for name, f in architecture.feedback.items()
+            name: np.zeros((anatomy.gamma, f.size), np.uint8)
+            for name, f in anatomy.feedback.items()
         }
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.anatomy.size
 
     @property
     def run(self) -> str:
@@ -118,9 +124,11 @@ class EmbeddedBrain(Brain):
         fired = self.network.run(gamma, spikes, self.drive.currents)
         self.network.mark(self._number)
         self.drive.observe(fired, self.network.learning)
-        outputs = {port.id: read_only(np.array(fired[port.id])) for port in self.contract.outputs}
+        rasters = self.anatomy.rasters(fired)
+        outputs = {port.id: read_only(np.array(rasters[port.id])) for port in self.contract.outputs}
         telemetry = {
-            f"rate.{name}": float(raster.mean()) / self.dt for name, raster in fired.items()
+            f"rate.{name}": float(raster.mean()) / self.dt
+            for name, raster in self.anatomy.watched(fired).items()
         }
         telemetry["spikes"] = float(sum(int(raster.sum()) for raster in fired.values()))
         telemetry["compute_time"] = time.perf_counter() - begin
@@ -143,7 +151,9 @@ class EmbeddedBrain(Brain):
         """Credit the eligibility of ``cycle``; False if that is no longer remembered."""
         if not self.network.learning:
             return True
-        return bool(self.network.reward(dict(self.modulation.modulate(reward)), cycle=cycle))
+        by_layer = dict(self.modulation.modulate(reward))
+        everywhere = by_layer.pop("", None)
+        return bool(self.network.reward(by_layer, everywhere, cycle=cycle))
 
     def state(self, joints: Observation) -> None:
         """Do nothing: joint states reach the embedded brain as observations."""
@@ -170,9 +180,7 @@ class EmbeddedBrain(Brain):
 
     def save(self, path: Path) -> None:
         """Save wiring, weights and the whole dynamic state to a brain file, atomically."""
-        arrays: dict[str, NDArray[Any]] = {
-            f"network.{name}": array for name, array in self.network.state().items()
-        }
+        arrays: dict[str, NDArray[Any]] = {}
         for name, encoder in self.encoders.items():
             for key, array in encoder.state().items():
                 arrays[f"encoder.{name}.{key}"] = array
@@ -182,33 +190,50 @@ class EmbeddedBrain(Brain):
         for name, array in self.drive.state().items():
             arrays[f"drive.{name}"] = array
         texts = {
-            "format": _FORMAT,
-            "architecture": self.architecture.to_json(),
             "dt": repr(self.dt),
             "seed": str(self.seed),
             "contract": self.contract.canonical(),
             "heard": json.dumps(sorted(self._heard)),
         }
-        write_brain_file(path, texts, arrays)
+        self.anatomy.save(Path(path), texts, arrays)
 
     @classmethod
-    def load(cls, path: Path, *, clock: Callable[[], float] | None = None) -> EmbeddedBrain:
-        """Load a saved brain; it goes on exactly where it was saved, in a new run.
+    def load(
+        cls,
+        path: Path,
+        *,
+        dt: float = 0.001,
+        seed: int | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> EmbeddedBrain:
+        """Load a brain file: one that was saved goes on exactly where it was, in a new run.
+
+        A file that ``ab_ros brain build`` has made begins its first run; its recipe's section
+        ``io`` says what joins it to a robot.
+
+        Parameters
+        ----------
+        path : of the file.
+        dt, seed : see the class; for a brain that was never run.
+        clock : see the class.
 
         Raises
         ------
         BrainFileError
-            if the file cannot be read, or does not hold an embedded brain.
+            if the file cannot be read, or does not hold a brain.
+        ConfigError
+            if the brain's recipe does not say what joins it to a robot.
         """
-        texts, arrays = read_brain_file(path)
-        if texts.get("format") != _FORMAT:
-            raise BrainFileError(
-                f"{path}: holds {texts.get('format')!r}, not an embedded brain ({_FORMAT!r})"
-            )
-        settings = parse(ArchitectureSettings, json.loads(texts["architecture"]), Source(str(path)))
-        brain = cls(settings, dt=float(texts["dt"]), seed=int(texts["seed"]), clock=clock)
+        anatomy, texts, arrays = load_anatomy(path, seed)
+        brain = cls(
+            anatomy,
+            dt=float(texts.get("dt", dt)),
+            seed=int(texts.get("seed", anatomy.network.seed if seed is None else seed)),
+            clock=clock,
+        )
+        if "heard" not in texts:
+            return brain
         try:
-            brain.network.restore(_below(arrays, "network."))
             for name, encoder in brain.encoders.items():
                 encoder.restore(_below(arrays, f"encoder.{name}."))
             for name, raster in brain._feedback.items():
@@ -237,35 +262,6 @@ class EmbeddedBrain(Brain):
             self.refused[name] += 1
             self.last_refusal = str(error)
             return encoder.encode(None, self.contract.gamma, self.dt)
-
-
-def make_contract(architecture: ArchitectureSettings) -> Contract:
-    """Return the contract that an architecture implies."""
-    a = architecture
-    sizes = [a.populations[name].size for name in a.outputs]
-    feedback_sizes = [f.size for f in a.feedback.values()]
-    return Contract.from_dict(
-        {
-            "constants": {
-                "gamma": a.gamma,
-                "outputWindowN": max(sizes),
-                "feedbackN": max(feedback_sizes, default=1),
-                "feedbackT": a.feedback_timesteps,
-            },
-            "io": {
-                "inputs": [{"id": name, "kind": i.kind} for name, i in a.inputs.items()],
-                "outputs": [
-                    {"id": name, "n": a.populations[name].size, "kind": "Motor"}
-                    for name in a.outputs
-                ],
-                "feedback": [
-                    {"id": name, "n": f.size, "fromOutput": f.output, "toLayer": f.output}
-                    for name, f in a.feedback.items()
-                ],
-                "stdp3": {"layers": list(a.layers)},
-            },
-        }
-    )
 
 
 def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

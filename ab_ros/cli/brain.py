@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ab_ros.brains.anatomy import encoder_sizes
 from ab_ros.cli.progress import ProgressBar
-from ab_ros.codec.registry import make_encoder
-from ab_ros.config import Source
 from ab_ros.engine.brain import Brain
 from ab_ros.engine.plan import Plan
-from ab_ros.engine.recipes import Recipe, compile_recipe, load_recipe, recipe_names
+from ab_ros.engine.recipes import compile_recipe, load_recipe, recipe_names
 from ab_ros.engine.recorder import Recorder
 from ab_ros.engine.summary import learned, measure_rates, plan_summary, rates_of
 from ab_ros.errors import AbRosError, ConfigError
@@ -253,22 +252,6 @@ def run(options: argparse.Namespace) -> int:
         brain.save(options.save)
         print(f"  {options.save}")
     return 0
-
-
-def encoder_sizes(recipe: Recipe) -> dict[str, int]:
-    """Return the number of spike trains that the encoders of a recipe's inputs make.
-
-    Raises
-    ------
-    ConfigError
-        for an encoder or a setting of it that there is not.
-    """
-    lines = recipe.io.inputs if recipe.io else ()
-    source = Source(recipe.file)
-    return {
-        line.id: make_encoder(line.encoder, line.options, 0, source, ("io", "inputs", line.id)).size
-        for line in lines
-    }
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ab_ros.engine.brain_file import BODY_MAP, SENSOR_MAP, load_parts, save_parts
+from ab_ros.engine.brain_file import (
+    BODY_MAP,
+    SENSOR_MAP,
+    Attached,
+    Content,
+    load_parts,
+    save_parts,
+)
 from ab_ros.engine.network import Network
 from ab_ros.engine.plan import NEURONS, Plan
 from ab_ros.errors import EngineError, one_of
@@ -37,6 +44,7 @@ class Brain:
     network : what is ticked; its one neuron group is ``neurons``, in the order of the plan.
     body_map, sensor_map : which neurons move and which sense; structured arrays of
         :data:`BODY_MAP` and :data:`SENSOR_MAP`, empty until :meth:`set_maps`.
+    attached : texts and arrays by name that lie in the brain's file beside it, for whoever runs it.
     """
 
     def __init__(self, plan: Plan, network: Network) -> None:
@@ -44,6 +52,7 @@ class Brain:
         self.network = network
         self.body_map = np.empty(0, BODY_MAP)
         self.sensor_map = np.empty(0, SENSOR_MAP)
+        self.attached: dict[str, Attached] = {}
         self._current = np.zeros(plan.size)
 
     @classmethod
@@ -81,17 +90,30 @@ class Brain:
         return cls(plan, plan.network(seed, backend, precision))
 
     @classmethod
-    def load(cls, path: str | Path, backend: Literal["auto", "numpy", "numba"] = "auto") -> Brain:
+    def load(
+        cls,
+        path: str | Path,
+        backend: Literal["auto", "numpy", "numba"] = "auto",
+        content: Content | None = None,
+    ) -> Brain:
         """Load a saved brain; it goes on bit by bit as it would have without the interruption.
+
+        Parameters
+        ----------
+        path : of the file.
+        backend : see :class:`~ab_ros.engine.network.Network`.
+        content : what :func:`~ab_ros.engine.database.read_brain_file` has returned for this path,
+            if the file was read already.
 
         Raises
         ------
         BrainFileError
             if the file is missing, damaged, or holds something else.
         """
-        plan, network, maps = load_parts(Path(path), backend)
+        plan, network, maps, attached = load_parts(Path(path), backend, content)
         brain = cls(plan, network)
         brain.set_maps(**maps)
+        brain.attached = attached
         return brain
 
     def save(self, path: str | Path) -> None:
@@ -103,7 +125,7 @@ class Brain:
             if the file cannot be written.
         """
         maps = {"body_map": self.body_map, "sensor_map": self.sensor_map}
-        save_parts(Path(path), self.plan, self.network, maps)
+        save_parts(Path(path), self.plan, self.network, maps, self.attached)
 
     @property
     def size(self) -> int:

@@ -32,10 +32,18 @@ SENSOR_MAP = np.dtype(
 )
 """Rows of a sensor map: neuron, and the kind, place, response and side of what it senses."""
 _MAPS = ("body_map", "sensor_map")
+_ATTACHED = "attached."
+
+Attached = str | NDArray[Any]
+Content = tuple[dict[str, str], dict[str, NDArray[Any]]]
 
 
 def save_parts(
-    path: Path, plan: Plan, network: Network, maps: Mapping[str, NDArray[np.void]]
+    path: Path,
+    plan: Plan,
+    network: Network,
+    maps: Mapping[str, NDArray[np.void]],
+    attached: Mapping[str, Attached],
 ) -> None:
     """Write a brain; see :meth:`~ab_ros.engine.brain.Brain.save`."""
     arrays: dict[str, NDArray[Any]] = {f"plan.{name}": getattr(plan, name) for name in PER_NEURON}
@@ -53,20 +61,26 @@ def save_parts(
         ),
         "recipe": plan.recipe,
     }
+    for name, value in attached.items():
+        into: dict[str, Any] = texts if isinstance(value, str) else arrays
+        into[f"{_ATTACHED}{name}"] = value
     write_brain_file(path, texts, arrays)
 
 
 def load_parts(
-    path: Path, backend: Literal["auto", "numpy", "numba"]
-) -> tuple[Plan, Network, dict[str, NDArray[np.void]]]:
-    """Read a brain: its plan, its network in the state of then, and its maps.
+    path: Path, backend: Literal["auto", "numpy", "numba"], content: Content | None = None
+) -> tuple[Plan, Network, dict[str, NDArray[np.void]], dict[str, Attached]]:
+    """Read a brain: its plan, its network in the state of then, its maps, and what is attached.
+
+    ``content`` is what :func:`~ab_ros.engine.database.read_brain_file` has returned for this path,
+    if the file was read already.
 
     Raises
     ------
     BrainFileError
         if the file cannot be read, or does not hold a brain that was built from a recipe.
     """
-    texts, arrays = read_brain_file(path)
+    texts, arrays = content or read_brain_file(path)
     if texts.get("format") != FORMAT:
         raise BrainFileError(
             f"{path}: holds {texts.get('format')!r}, not a brain built from a recipe ({FORMAT!r})"
@@ -79,11 +93,17 @@ def load_parts(
         )
         network.restore(_state(plan, network, arrays), signatures=False)
         maps = {name: arrays[name] for name in _MAPS}
+        held: dict[str, Attached] = {**texts, **arrays}
+        attached = {
+            name.removeprefix(_ATTACHED): value
+            for name, value in held.items()
+            if name.startswith(_ATTACHED)
+        }
     except KeyError as error:
         raise BrainFileError(f"{path}: lacks {error}") from None
     except (EngineError, TypeError, ValueError) as error:
         raise BrainFileError(f"{path}: does not fit together: {error}") from None
-    return plan, network, maps
+    return plan, network, maps, attached
 
 
 def _described(plan: Plan) -> dict[str, Any]:

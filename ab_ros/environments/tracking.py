@@ -124,8 +124,7 @@ class TrackingTask:
             grasps[index] = closed == (errors[index] < ON_TARGET)
             spikes += step.cycle.telemetry["spikes"]
             refused += not step.answer.executed
-        neurons = sum(p.size for p in brain.architecture.populations.values())
-        return Stretch(errors, grasps, spikes / neurons / (cycles * self.period), refused)
+        return Stretch(errors, grasps, spikes / brain.size / (cycles * self.period), refused)
 
     def close(self) -> None:
         """End the run and close the renderer."""

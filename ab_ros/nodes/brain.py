@@ -8,30 +8,32 @@ whatever the machine's speed.
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 import os
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rclpy.parameter import Parameter
 from rclpy.topic_endpoint_info import TopicEndpointInfo
-from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 
-from ab_ros.brains.architecture import ArchitectureSettings
 from ab_ros.brains.embedded import EmbeddedBrain
 from ab_ros.brains.inbox import CycleEvents, Inbox
-from ab_ros.config import parse, setting
 from ab_ros.errors import AbRosError, BrainError, ConfigError
 from ab_ros.figures import LatencyWindow
-from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Deviation, Reward, SpikeRaster
+from ab_ros.msg import (
+    BrainContract,
+    BrainStatus,
+    CycleDone,
+    Deviation,
+    Reward,
+    SpikeRaster,
+)
 from ab_ros.nodes import qos
+from ab_ros.nodes.brain_settings import READERS, BrainSettings, check_wiring, wired_inputs
 from ab_ros.nodes.diagnostics import Health, Level
 from ab_ros.nodes.lifecycle import AbNode
 from ab_ros.nodes.messages import (
@@ -42,54 +44,10 @@ from ab_ros.nodes.messages import (
     to_time,
 )
 from ab_ros.nodes.process import run
-from ab_ros.nodes.robot_messages import read_image, read_joint_state
 from ab_ros.values import Cycle, Need, Observation
 
 _POLL = 0.25  # s between two looks at whether the node stops, or what is missing
 _GRAPH_POLL = 0.01  # s between two looks at who else is in the graph
-
-
-@dataclass(frozen=True)
-class BrainSettings:
-    """The brain node."""
-
-    architecture: ArchitectureSettings = setting(doc="How the embedded brain is wired.")
-    backend: str = setting("embedded", doc="Which brain.", one_of=("embedded",))
-    pacing: str = setting(
-        "realtime",
-        doc="realtime: a cycle every T·dt; lockstep: as fast as the robot's simulation goes.",
-        one_of=("realtime", "lockstep"),
-    )
-    dt: float = setting(0.001, doc="Duration of a timestep.", unit="s", gt=0, le=1)
-    seed: int = setting(1, doc="Seed of weights, noise and phases.", ge=0)
-    file: str = setting("", doc="Brain file to go on from; empty: a new brain.")
-    save_file: str = setting(
-        "brain.db",
-        doc="Where ~/save, autosave and the end of a run save the brain; empty: nowhere.",
-        live=True,
-    )
-    autosave: float = setting(
-        60.0,
-        doc="Time between automatic saves while it learns; 0: none.",
-        unit="s",
-        ge=0,
-        live=True,
-    )
-    learning: bool = setting(True, doc="Whether rewards change synapses.", live=True)
-    wait_for_reward: bool = setting(
-        False, doc="In lockstep: whether a critic's reward is awaited.", live=True
-    )
-    answer_timeout: float = setting(
-        2.0,
-        doc="In lockstep: how long cycle_done and reward are awaited before it goes on without.",
-        unit="s",
-        gt=0,
-        le=60,
-        live=True,
-    )
-    stop_at_cycle: int = setting(
-        0, doc="Pause before this cycle of the run; 0: never.", ge=0, live=True
-    )
 
 
 class BrainNode(AbNode[BrainSettings]):
@@ -101,7 +59,7 @@ class BrainNode(AbNode[BrainSettings]):
 
     def check(self, settings: BrainSettings) -> None:
         """Refuse a brain that cannot be wired, and a place where nothing can be saved."""
-        _try_to_wire(settings.architecture.to_json())
+        check_wiring(settings)
         folder = Path(settings.save_file).absolute().parent
         if settings.save_file and not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise ConfigError(
@@ -113,6 +71,7 @@ class BrainNode(AbNode[BrainSettings]):
         """Build or load the brain; make its topics."""
         s = self.settings
         self._brain = self._make_brain()
+        self._inputs = wired_inputs(self._brain.anatomy.inputs, s)
         self._inbox = Inbox()
         self._lockstep = s.pacing == "lockstep"
         self._period = self._brain.contract.gamma * self._brain.dt
@@ -122,7 +81,7 @@ class BrainNode(AbNode[BrainSettings]):
         self._contract = self.advertise(BrainContract, "contract", qos.LATCHED, always=True)
         self._answers = self.advertise(CycleDone, "cycle_done", qos.REWARD)
         self._status_topic = self.advertise(BrainStatus, "~/status", qos.STATUS, always=True)
-        for name, item in s.architecture.inputs.items():
+        for name, item in self._inputs.items():
             self._subscribe_input(name, item.kind, item.topic)
         events = qos.LOCKSTEP if self._lockstep else qos.REWARD
         self._done_in = self.subscribe(CycleDone, "cycle_done", self._cycle_done, events)
@@ -186,8 +145,8 @@ class BrainNode(AbNode[BrainSettings]):
     def _make_brain(self) -> EmbeddedBrain:
         s = self.settings
         if s.file:
-            brain = EmbeddedBrain.load(Path(s.file))
-            if brain.architecture.to_json() != s.architecture.to_json():
+            brain = EmbeddedBrain.load(Path(s.file), dt=s.dt, seed=s.seed)
+            if s.architecture is not None and brain.anatomy.wiring != s.architecture.to_json():
                 raise ConfigError(
                     f"file: the brain in {s.file} is wired differently from 'architecture': give"
                     f" its architecture, or no file"
@@ -198,16 +157,13 @@ class BrainNode(AbNode[BrainSettings]):
                 )
             self.get_logger().info(f"goes on from {s.file}")
             return brain
+        assert s.architecture is not None
         return EmbeddedBrain(s.architecture, dt=s.dt, seed=s.seed)
 
     def _subscribe_input(self, name: str, kind: str, topic: str) -> None:
         profile = qos.LOCKSTEP if self._lockstep else qos.SENSOR
-        if kind == "Image":
-            self.subscribe(Image, topic, lambda m: self._inbox.put(read_image(m, name)), profile)
-        else:
-            self.subscribe(
-                JointState, topic, lambda m: self._inbox.put(read_joint_state(m, name)), profile
-            )
+        message, read = READERS[kind]
+        self.subscribe(message, topic, lambda m: self._inbox.put(read(m, name)), profile)
 
     # What comes in, in the executor's thread
 
@@ -295,7 +251,7 @@ class BrainNode(AbNode[BrainSettings]):
 
     def _wait_for_turn(self, stopping: threading.Event) -> bool:
         """Wait until the next cycle may run; False to be asked again."""
-        inbox, inputs = self._inbox, tuple(self.settings.architecture.inputs)
+        inbox, inputs = self._inbox, tuple(self._inputs)
         if self._paused or self._stopped_by_count():
             # In lockstep, a count is reached when the last cycle has been answered.
             if self._lockstep and not self._paused and not self._answered(stopping):
@@ -467,7 +423,7 @@ class BrainNode(AbNode[BrainSettings]):
             self._last_handled = max(self._last_handled, number)
 
     def _observe(self, need: Need) -> list[Observation]:
-        inputs = self.settings.architecture.inputs
+        inputs = self._inputs
         now = -math.inf if self._lockstep else self.now()
         self._inbox.began(need.cycle)
         epoch = self._inbox.epoch
@@ -512,7 +468,7 @@ class BrainNode(AbNode[BrainSettings]):
         return 0 < self.settings.stop_at_cycle <= self._cycles
 
     def _inputs_missing(self) -> list[str]:
-        return self._inbox.missing(self.settings.architecture.inputs, self._seen())
+        return self._inbox.missing(self._inputs, self._seen())
 
     # Status
 
@@ -553,10 +509,9 @@ class BrainNode(AbNode[BrainSettings]):
         s.cycle_rate = self._cycles_timed / elapsed
         s.real_time_factor = simulated / elapsed
         s.cycle_latency_p50, s.cycle_latency_p99 = self._latency.p50, self._latency.p99
-        neurons = sum(p.size for p in self.settings.architecture.populations.values())
         if simulated:
             s.spikes_per_second = self._spikes_seen / simulated
-            s.mean_rate = s.spikes_per_second / neurons
+            s.mean_rate = s.spikes_per_second / brain.size
         counts = Counter(self._inbox.counts)
         counts.update({f"{k} refused": v for k, v in brain.refused.items() if v})
         counts.update(self.figures.counts())
@@ -564,15 +519,6 @@ class BrainNode(AbNode[BrainSettings]):
         self._status_topic.publish(s)
         if elapsed > 2.0:
             self._counted_from, self._spikes_seen, self._cycles_timed = now, 0.0, 0
-
-
-@functools.lru_cache(maxsize=1)
-def _try_to_wire(architecture: str) -> None:
-    """Build the brain of an architecture (JSON) once: live changes of other settings are many."""
-    try:
-        EmbeddedBrain(parse(ArchitectureSettings, json.loads(architecture)))
-    except ConfigError as error:
-        raise ConfigError(f"architecture.{error}") from None
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from ab_ros.errors import ContractError, ObservationError, one_of
+from ab_ros.msg import AudioChunk
 from ab_ros.nodes.messages import packed, seconds, to_duration, to_time
 from ab_ros.values import Observation, read_only
 
@@ -60,6 +61,32 @@ def read_image(message: Image, id: str) -> Observation:
         format=kind,
         data=read_only(pixels),
         meta={"frame_id": message.header.frame_id},
+    )
+
+
+def read_audio(message: AudioChunk, id: str) -> Observation:
+    """Return a chunk of sound as the sample of input ``id``: int16[n] or int16[n, channels].
+
+    Raises
+    ------
+    ObservationError
+        for a chunk without a sample rate or channels, or with a part of a sample of all channels.
+    """
+    channels = int(message.channels)
+    data = np.array(message.data, np.int16)
+    if not message.sample_rate or not channels or data.size % channels:
+        raise ObservationError(
+            f"sound for {id!r}: {data.size} samples of {channels} channels at"
+            f" {message.sample_rate} Hz; there must be a rate, and whole samples of at least one"
+            f" channel"
+        )
+    return Observation(
+        id=id,
+        kind="Audio",
+        stamp=seconds(message.header.stamp),
+        format="int16",
+        data=read_only(data if channels == 1 else data.reshape(-1, channels)),
+        meta={"rate": int(message.sample_rate)},
     )
 
 

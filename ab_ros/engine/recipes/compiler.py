@@ -101,7 +101,8 @@ class _Compiler:
 
     def neurons(self, port: Port) -> Indices:
         """Return the neurons of a port, int32[instances, neurons of the terminal]."""
-        return _terminal_neurons([self.blocks[entry.name] for entry in port.entries], port.terminal)
+        neurons = _terminal_neurons([self.blocks[e.name] for e in port.entries], port.terminal)
+        return neurons if port.instances is None else neurons[slice(*port.instances)]
 
     def _internal(self, entry: Entry) -> list[PlannedProjection]:
         block = self.blocks[entry.name]
@@ -180,12 +181,17 @@ class _Compiler:
         return tuple(sources), planned
 
     def _line(self, line: Line, origin: str, size: int) -> PlannedProjection:
-        targets = np.sort(self.neurons(line.target).ravel())
+        targets = self.neurons(line.target)
         random = stream(self.seed, origin, line.id)
         trains = np.arange(size, dtype=np.int32)
         # An index of a train says nothing about a neuron of the same index.
         offset = np.int32(self.blocks[self.recipe.entries[-1].name].stop)
-        pre, post = random_pairs(trains + offset, targets, line.probability, random)
+        if line.pattern == "one_to_one":
+            pairs = partner_pairs(trains[:, None] + offset, targets, 0, line.probability, random)
+        else:
+            flat = np.sort(targets.ravel())
+            pairs = random_pairs(trains + offset, flat, line.probability, random)
+        pre, post = pairs
         if not pre.size:
             raise ConfigError(
                 f"{line.where}: makes no synapse: probability {line.probability:g} joins none of"
@@ -200,9 +206,14 @@ class _Compiler:
     def _outputs(self, io: Interface | None) -> dict[str, Indices]:
         if io is None:
             return {}
-        return {
-            name: np.unique(np.concatenate([self.neurons(port).ravel() for port in ports]))
+        # In the order of the ports: decoders tell the first half of an output from the second.
+        chosen = {
+            name: np.concatenate([np.sort(self.neurons(port).ravel()) for port in ports])
             for name, ports in io.outputs.items()
+        }
+        return {
+            name: neurons[np.sort(np.unique(neurons, return_index=True)[1])]
+            for name, neurons in chosen.items()
         }
 
 

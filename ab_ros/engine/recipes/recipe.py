@@ -57,10 +57,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Port:
-    """A terminal of one or more entries of the same component."""
+    """A terminal of one or more entries of the same component.
+
+    ``instances`` are the chosen ones, start to stop, counted through all entries; None means all.
+    """
 
     entries: tuple[Entry, ...]
     terminal: Terminal
+    instances: tuple[int, int] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of instances."""
+        if self.instances is not None:
+            return self.instances[1] - self.instances[0]
+        return sum(entry.count for entry in self.entries)
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,7 @@ class Line:
     encoder: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     output: str = ""
+    pattern: Literal["random", "one_to_one"] = "random"
 
 
 @dataclass(frozen=True)
@@ -238,6 +250,11 @@ def _entries(documents: list[Any], where: str, folder: Path) -> list[Entry]:
     found: list[tuple[Component, Any]] = []
     for i, document in enumerate(documents):
         place = f"{where}: components[{i}]"
+        if ("path" in document) == ("type" in document):
+            raise ConfigError(
+                f"{place}: needs either a type, of a component that ships with ab_ros, or a path,"
+                f" of a component file (got {shown(document)})"
+            )
         try:
             given = folder / document["path"] if "path" in document else document["type"]
             component = load_component(given)
@@ -328,7 +345,7 @@ class _Reader:
                 f"{where}.offset: the pattern shift needs one, and no other pattern has it"
                 f" (pattern is {shown(pattern)}, offset is {shown(document.get('offset'))})"
             )
-        sizes = [sum(entry.count for entry in port.entries) for port in (source, target)]
+        sizes = source.count, target.count
         if pattern == "shift" and sizes[0] != sizes[1]:
             raise ConfigError(
                 f"{where}.pattern: shift needs as many instances of {document['from_type']!r} as"
@@ -463,13 +480,23 @@ class _Reader:
                 document.get("encoder", ""),
                 document.get("options", {}),
                 document.get("output", ""),
+                document.get("pattern", "random"),
             )
             for name, document in sorted(documents.items())
         )
 
     def _port(self, document: Any, side: str, direction: str, where: str) -> Port:
         places = f"{where}.{side}_type", f"{where}.{side}_terminal"
-        return self.port(document[f"{side}_type"], document[f"{side}_terminal"], direction, places)
+        port = self.port(document[f"{side}_type"], document[f"{side}_terminal"], direction, places)
+        if f"{side}_instances" not in document:
+            return port
+        start, stop = document[f"{side}_instances"]
+        if not start < stop <= port.count:
+            raise ConfigError(
+                f"{where}.{side}_instances: must be [start, stop] with start < stop <="
+                f" {port.count}, the number of instances (got [{start}, {stop}])"
+            )
+        return replace(port, instances=(start, stop))
 
     def _dotted(self, text: str, direction: str, where: str) -> Port:
         component, _, terminal = text.partition(".")
