@@ -139,6 +139,14 @@ FAULTS = {
         r"paths\[1\]\.delay: must be at least 1 \(got 0\)",
     ),
     "negative delay": (set_in("paths", 1, "delay", value=-2), r"paths\[1\]\.delay: .*got -2"),
+    "delay of a second and more": (
+        set_in("paths", 1, "delay", value=2000),
+        r"paths\[1\]\.delay: must be at most 1000 \(got 2000\)",
+    ),
+    "weight that no float32 holds": (
+        set_in("paths", 0, "weight", value=1e300),
+        r"paths\[0\]\.weight: must be at most 1000000\.0 \(got 1e\+300\)",
+    ),
     "broken delay": (set_in("paths", 1, "delay", value=1.5), r"paths\[1\]\.delay: .*integer"),
     "delay of a gap junction": (
         set_in(
