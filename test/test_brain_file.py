@@ -95,11 +95,35 @@ def test_a_flipped_bit_anywhere_in_arrays_or_texts_is_found(written: Path) -> No
         read_brain_file(written)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("small") / "b.db"
+    write_brain_file(file, {"format": "x", "plan": "é" * 50}, {"v": np.arange(900.0)})
+    return file
+
+
+@given(st.data())
+def test_no_flipped_bit_goes_unnoticed(small: Path, data: st.DataObject) -> None:
+    whole = bytearray(small.read_bytes())
+    expected = read_brain_file(small)
+    used = [k for k, byte in enumerate(whole) if byte]
+    at = data.draw(st.one_of(st.sampled_from(used), st.integers(0, len(whole) - 1)))
+    whole[at] ^= 1 << data.draw(st.integers(0, 7))
+    flipped = small.with_name("flipped.db")
+    flipped.write_bytes(whole)
+    try:
+        texts, arrays = read_brain_file(flipped)
+    except BrainFileError:
+        return
+    assert texts == expected[0] and same(arrays, expected[1])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("DELETE FROM chunk", r"is truncated: has 0 of the \d+ bytes"),
         ("UPDATE text SET value = 'y'", r"text 'format' is damaged"),
+        ("UPDATE text SET name = 'form'", r"text 'form' is damaged"),
         ("UPDATE directory SET arrays = replace(arrays, 'v', 'u')", r"list of arrays is damaged"),
         ("DELETE FROM directory", r"list of arrays is damaged"),
         ("DROP TABLE chunk", r"not a readable brain file: no such table: chunk"),

@@ -68,6 +68,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("components", [], r"components: must have at least 1 item"),
         ("components.0.count", 0, r"components\[0\]\.count: must be at least 1 \(got 0\)"),
         ("components.0", {"type": "nose", "count": 1}, r"components\[0\]\.type: .*'nose': unknown"),
+        ("components.0.path", KeyError, r"components\[0\]: needs either a type, .* or a path"),
+        ("components.0.type", "cpg", r"components\[0\]: needs either a type, .* or a path"),
         ("components.0.path", "no.json", r"components\[0\]\.path: .*no\.json: cannot be read"),
         ("components.1.name", "left", r"components\[1\]\.name: 'left' stands twice"),
         ("components.0.extent", [1], r"components\[0\]\.extent: must have at least 2 items"),

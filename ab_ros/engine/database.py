@@ -126,7 +126,7 @@ def _write(
 ) -> None:
     database.executemany(
         "INSERT INTO text VALUES (?, ?, ?)",
-        ((name, zlib.crc32(text.encode()), text) for name, text in texts.items()),
+        ((name, _crc(name, text), text) for name, text in texts.items()),
     )
     directory, start = [], 0
     plain = {name: _plain(array) for name, array in arrays.items()}
@@ -177,7 +177,7 @@ def _chunks(arrays: Mapping[str, NDArray[Any]], size: int) -> Iterator[memoryvie
 def _read_2(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
     texts = {}
     for name, crc, text in database.execute("SELECT name, crc, value FROM text"):
-        if zlib.crc32(text.encode()) != crc:
+        if _crc(name, text) != crc:
             raise BrainFileError(f"{path}: text {name!r} is damaged (checksum differs)")
         texts[name] = text
     row = database.execute("SELECT bytes, crc, arrays FROM directory").fetchone()
@@ -205,6 +205,10 @@ def _read_2(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
     return texts, {
         name: _array(stream, _dtype(form), shape, start) for name, form, shape, start in directory
     }
+
+
+def _crc(name: str, text: str) -> int:
+    return zlib.crc32(text.encode(), zlib.crc32(name.encode()))
 
 
 def _held(directory: list[list[Any]], first: int, stop: int) -> str:
