@@ -70,7 +70,7 @@ _LATE = 2**30
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first use; keep the result on disk, if there is a place that can be written."""
-    options = {"error_model": "numpy", "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         kernel: Callable[..., Any] = njit(cache=True, **options)(function)
     except RuntimeError:
@@ -80,9 +80,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _part(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile what only kernels call, and what is kept on disk as part of them."""
-    kernel: Callable[..., Any] = njit(
-        error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True
-    )(function)
+    options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
+    kernel: Callable[..., Any] = njit(error_model="numpy", **options)(function)
     return kernel
 
 
