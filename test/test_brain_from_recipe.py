@@ -171,6 +171,18 @@ def test_what_the_camera_sees_reaches_the_cells_of_its_map(recipe: Callable[...,
     assert brain.refused == {"camera": 0}
 
 
+def test_a_map_is_kept_or_mixed(recipe: Callable[..., Path]) -> None:
+    kept = build_from_recipe(recipe())
+    wiring = kept.plan.projection("input:camera")
+    assert wiring.pre.tolist() == list(range(48))
+    np.testing.assert_array_equal(wiring.post, kept.neurons_of("eye.cell"))
+    mixed = {**EYE, "pattern": "random", "probability": 0.5}
+    wiring = build_from_recipe(recipe(changed_io(inputs={"camera": mixed}))).plan.projection(
+        "input:camera"
+    )
+    assert 0.4 * 48**2 < wiring.size < 0.6 * 48**2
+
+
 def test_rewards_of_a_layer_teach_its_synapses_only(recipe: Callable[..., Path]) -> None:
     brain = opened(recipe())
     before = {name: brain.network.weights(name).copy() for name in ("eye_pan", "eye_tilt")}

@@ -139,9 +139,10 @@ def test_a_file_that_does_not_fit_is_refused(
 
 
 def test_a_chunk_of_sound_becomes_a_sample() -> None:
+    from ab_ros.msg import AudioChunk
+
     from ab_ros.codec.audio import waveform
     from ab_ros.errors import ObservationError
-    from ab_ros.msg import AudioChunk
     from ab_ros.nodes.robot_messages import read_audio
 
     stereo = AudioChunk(sample_rate=8000, channels=2, data=[100, 300, -100, -300])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ab_ros.engine import Developmental, Network
+from ab_ros.engine.brain import Brain
 from ab_ros.engine.record import Record, read_record
 from ab_ros.engine.record_files import merge_parts
 from ab_ros.engine.recorder import Recorder
@@ -155,6 +156,31 @@ def test_selectors_of_a_brain_become_groups(tmp_path: Path) -> None:
         "eye.out": [4, 5, 9],
         "*.in": [5, 6],
     }
+
+
+def test_a_brain_is_recorded_by_its_components(tmp_path: Path) -> None:
+    brain = Brain.build("track_v1", backend="numpy", input_sizes={"camera": 192, "joints": 12})
+    with Recorder(
+        brain, tmp_path / "run.npz", potentials=["pan[2:4].plus"], weights="retina_pan"
+    ) as recorder:
+        for _ in range(30):
+            recorder.record(brain.tick({"pan.both_in": 8.0}))
+    record = read_record(tmp_path / "run.npz")
+    assert record.meta.brain == "track_v1"
+    assert list(record.meta.groups) == ["retina", "posture", "pan", "tilt", "grip"]
+    np.testing.assert_array_equal(record.neurons_of("pan"), brain.neurons_of("pan"))
+    assert np.isin(record.spikes.neuron, record.neurons_of("pan")).all()
+    assert record.spikes.tick.size > 48
+    assert record.potentials is not None
+    assert record.potentials.neuron.tolist() == brain.neurons_of("pan[2:4].plus").tolist()
+    assert record.weights["retina_pan"].value.shape == (1, 192 * 48)
+    with Recorder(brain, tmp_path / "few.npz", spikes=["retina", "*.minus_out"]) as recorder:
+        recorder.record(brain.run(20, {"pan": 8.0}))
+    few = read_record(tmp_path / "few.npz")
+    assert few.meta.recorded.size == 192 + 72
+    assert list(few.meta.groups) == ["retina", "*.minus_out"]
+    with pytest.raises(EngineError, match="nobody"):
+        Recorder(brain, tmp_path / "none.npz", spikes="nobody.out")
 
 
 def test_blocks_give_the_same_record_as_ticks(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 The formats are ``.npz`` (NumPy's own), ``.csv`` (a line per spike and sample, for small records
 and other programs) and ``.h5``/``.hdf5`` (compressed, and read in part by MATLAB, Julia and R).
+HDF5 and not Parquet: a record is several arrays of different lengths, some of them
+two-dimensional, and not one table.
 """
 
 from __future__ import annotations
