@@ -41,9 +41,7 @@ def plan_of(neurons: int, synapses: int, learning: str, seed: int = 1) -> Plan:
         pre = np.repeat(np.arange(neurons, dtype=np.int32), each)
         weight = random.uniform(0.5, 1.5, pre.size).astype(np.float32)
         projections.append(
-            PlannedProjection(
-                name, "projection", SYNAPSE_TYPES[name](), 1, None, "", pre, post, weight
-            )
+            PlannedProjection.of_pairs(name, "projection", SYNAPSE_TYPES[name](), pre, post, weight)
         )
     return Plan(
         "bench",

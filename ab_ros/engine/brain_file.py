@@ -125,8 +125,8 @@ def _described(plan: Plan) -> dict[str, Any]:
                 "layer": p.layer,
                 "source": p.source,
                 "synapses": p.size,
-                "first": int(p.pre[0]),
-                "rows": int(p.pre[-1]) + 1 - int(p.pre[0]),
+                "first": p.first,
+                "rows": int(p.rows.size),
             }
             for p in plan.projections
         ],
@@ -140,9 +140,7 @@ def _wiring(plan: Plan) -> dict[str, NDArray[Any]]:
     """Return the synapses of all projections, end to end: lengths of rows, targets, weights."""
     empty = [np.empty(0, np.int32)]
     return {
-        "synapses.rows": np.concatenate(
-            empty + [np.bincount(p.pre - p.pre[0]).astype(np.int32) for p in plan.projections]
-        ),
+        "synapses.rows": np.concatenate(empty + [p.rows for p in plan.projections]),
         "synapses.targets": np.concatenate(empty + [p.post for p in plan.projections]),
         "synapses.weights": np.concatenate(
             [np.empty(0, np.float32), *(p.weight for p in plan.projections)]
@@ -158,7 +156,8 @@ def _plan(described: dict[str, Any], recipe: str, arrays: Mapping[str, NDArray[A
         counts = rows[row : row + p["rows"]]
         part = slice(slot, slot + p["synapses"])
         row, slot = row + p["rows"], part.stop
-        pre = np.repeat(np.arange(p["first"], p["first"] + p["rows"], dtype=np.int32), counts)
+        if int(counts.sum()) != p["synapses"]:
+            raise ValueError(f"projection {p['name']!r}: its rows have other lengths")
         params = p["params"]
         if params.get("modulator_neurons") is not None:
             params["modulator_neurons"] = tuple(params["modulator_neurons"])
@@ -170,7 +169,8 @@ def _plan(described: dict[str, Any], recipe: str, arrays: Mapping[str, NDArray[A
                 p["delay"],
                 p["layer"],
                 p["source"],
-                pre,
+                p["first"],
+                counts,
                 targets[part],
                 weights[part],
             )

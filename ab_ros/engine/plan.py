@@ -46,7 +46,9 @@ class PlannedProjection:
     delay : ticks, at least 1.
     layer : reward layer, if any.
     source : name of a spike source, or empty: the neurons.
-    pre, post : int32[synapses], ordered by (pre, post), each pair once.
+    first : the first presynaptic neuron, or train of the source.
+    rows : int32, how many synapses it and those that follow have, up to the last that has any.
+    post : int32[synapses], targets, row by row, ascending in each.
     weight : float32[synapses], at birth.
     """
 
@@ -56,14 +58,42 @@ class PlannedProjection:
     delay: int
     layer: str | None
     source: str
-    pre: NDArray[np.int32]
+    first: int
+    rows: NDArray[np.int32]
     post: NDArray[np.int32]
     weight: NDArray[np.float32]
+
+    @classmethod
+    def of_pairs(
+        cls,
+        name: str,
+        origin: str,
+        synapse: Synapse,
+        pre: NDArray[np.int32],
+        post: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        *,
+        delay: int = 1,
+        layer: str | None = None,
+        source: str = "",
+    ) -> PlannedProjection:
+        """Return a projection of pairs, at least one, ordered by (pre, post), each once."""
+        first = int(pre[0])
+        rows = np.bincount(pre - first).astype(np.int32)
+        return cls(name, origin, synapse, delay, layer, source, first, rows, post, weight)
+
+    @property
+    def pre(self) -> NDArray[np.int32]:
+        """Presynaptic neurons, or trains of the source, int32[synapses]; made anew every time."""
+        numbers = np.arange(self.first, self.first + self.rows.size, dtype=np.int32)
+        pre = np.repeat(numbers, self.rows)
+        pre.setflags(write=False)
+        return pre
 
     @property
     def size(self) -> int:
         """Number of synapses."""
-        return int(self.pre.size)
+        return int(self.post.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +148,7 @@ class Plan:
     def __post_init__(self) -> None:
         arrays = [getattr(self, name) for name in PER_NEURON]
         for projection in self.projections:
-            arrays += [projection.pre, projection.post, projection.weight]
+            arrays += [projection.rows, projection.post, projection.weight]
         for array in (*arrays, *self.outputs.values()):
             array.setflags(write=False)
         self._by_name.update((projection.name, projection) for projection in self.projections)

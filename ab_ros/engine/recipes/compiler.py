@@ -282,7 +282,9 @@ def _planned(
     if not (later | ((pre[1:] == pre[:-1]) & (post[1:] > post[:-1]))).all():
         order = pair_order(pre, post)
         pre, post, strength = pre[order], post[order], strength[order]
-    return PlannedProjection(name, origin, synapse, delay, layer, "", pre, post, strength)
+    return PlannedProjection.of_pairs(
+        name, origin, synapse, pre, post, strength, delay=delay, layer=layer
+    )
 
 
 def _unique(projections: list[PlannedProjection]) -> list[PlannedProjection]:

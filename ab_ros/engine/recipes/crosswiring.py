@@ -77,16 +77,14 @@ def crosswire(
         ):
             if chosen.any():
                 planned.append(
-                    PlannedProjection(
+                    PlannedProjection.of_pairs(
                         f"crosswire:{layer}:{name}",
                         "crosswire",
                         synapse,
-                        1,
-                        wiring.layer,
-                        "",
                         pre[chosen],
                         post[chosen],
                         (sign * strength[chosen]).astype(np.float32),
+                        layer=wiring.layer,
                     )
                 )
     if not planned:
@@ -125,16 +123,14 @@ def timers(wiring: Wiring, blocks: Sequence[Block]) -> list[PlannedProjection]:
             pre, post = neurons[:, pairs[:, 0]].ravel(), neurons[:, pairs[:, 1]].ravel()
             order = pair_order(pre.astype(np.int32), post.astype(np.int32))
             planned.append(
-                PlannedProjection(
+                PlannedProjection.of_pairs(
                     f"timer:{block.name}",
                     "timer",
                     Fixed(),
-                    wiring.timer_ticks,
-                    None,
-                    "",
                     pre[order].astype(np.int32),
                     post[order].astype(np.int32),
                     np.full(pre.size, wiring.timer_weight, np.float32),
+                    delay=wiring.timer_ticks,
                 )
             )
     if not planned:
