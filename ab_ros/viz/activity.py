@@ -173,11 +173,12 @@ def _draw_marks(
     axes: Axes, band: Band, when: NDArray[np.float64], rows: NDArray[np.integer]
 ) -> None:
     height = (band.bottom - band.top) / band.neurons.size
-    # A lone neuron's marks leave some air above and below.
-    low = band.top + height * (rows + 0.12)
+    # A lone neuron's marks leave some air above and below; a lone spike's can be seen.
+    half = max(0.38 * height, 0.005 if when.size < 1000 else 0.0)
+    middle = band.top + height * (rows + 0.5)
     segments = np.empty((when.size, 2, 2))
     segments[:, :, 0] = when[:, None]
-    segments[:, 0, 1], segments[:, 1, 1] = low, low + 0.76 * height
+    segments[:, 0, 1], segments[:, 1, 1] = middle - half, middle + half
     width = float(np.clip(900.0 / max(when.size, 1), 0.6, 1.4))
     axes.add_collection(LineCollection(list(segments), colors=band.colour, linewidths=width))
 
