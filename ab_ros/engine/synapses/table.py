@@ -64,9 +64,11 @@ class SynapseTable:
         self.delay = delay
         self.real = np.dtype(real)
         self.columns = columns
-        self.pre_start, self.pre_stop = int(pre.min()), int(pre.max()) + 1
+        self.pre_start, self.pre_stop = int(pre[0]), int(pre[-1]) + 1
         self.post_start, self.post_stop = int(post.min()), int(post.max()) + 1
-        self.row_start = _starts(pre - self.pre_start, self.pre_stop - self.pre_start)
+        # Rows lie one after the other: to find where each begins is faster than to count.
+        rows = np.arange(self.pre_start, self.pre_stop + 1, dtype=pre.dtype)
+        self.row_start = np.searchsorted(pre, rows).astype(np.int64)
         self.targets = (post - self.post_start).astype(np.int32)
         self.weights = weight.astype(real)
         self.sources = (pre - self.pre_start if sources else pre[:0]).astype(np.int32)
