@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
 import zipfile
 import zlib
 from array import array
@@ -92,6 +93,11 @@ def read_columns(path: Path) -> tuple[str, Columns]:
         raise RecordError(f"{path}: cannot be read as a record: {error}") from None
 
 
+def _packs(column: Column) -> bool:
+    """Whether a column is worth compressing: potentials hardly shrink, and take long."""
+    return column.key != "potentials/value"
+
+
 # NPZ
 
 
@@ -105,7 +111,10 @@ def _write_npz(path: Path, text: str, columns: Sequence[Column]) -> None:
                 "fortran_order": False,
                 "shape": (column.rows, *column.shape),
             }
-            with archive.open(f"{column.key}.npy", "w", force_zip64=True) as member:
+            name = f"{column.key}.npy"
+            # A bare entry is stored as it is; by its name one is packed as the archive is.
+            entry = name if _packs(column) else zipfile.ZipInfo(name, time.localtime()[:6])
+            with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_1_0(member, header)
                 for block in column.blocks():
                     member.write(block.tobytes())
@@ -135,11 +144,10 @@ def _write_hdf5(path: Path, text: str, columns: Sequence[Column]) -> None:
     with _h5py(path).File(path, "w") as file:
         file.create_dataset("meta", data=text)
         for column in columns:
-            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
             shape = (column.rows, *column.shape)
-            data = file.create_dataset(
-                column.key, shape, column.dtype, **(packed if math.prod(shape) else {})
-            )
+            packs = _packs(column) and math.prod(shape) > 0
+            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+            data = file.create_dataset(column.key, shape, column.dtype, **(packed if packs else {}))
             first = 0
             for block in column.blocks():
                 data[first : first + len(block)] = block
