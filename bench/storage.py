@@ -3,7 +3,8 @@
     python bench/storage.py [--neurons N] [--synapses K] [--repeats R]
 
 Prints one row for each workload: all synapses fixed, 30 % plastic, 30 % reward_plastic.  Times are
-medians; files are written to the folder of --out, so choose a disk that is of interest.
+medians, by the wall clock and of the processor.  Files are written to the folder of --out: choose
+one on the disk that is of interest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,22 +67,24 @@ def plan_of(neurons: int, synapses: int, learning: str, seed: int = 1) -> Plan:
 
 
 def measure(plan: Plan, folder: Path, repeats: int) -> dict[str, float]:
-    """Return medians of save and load in s, and the size of the file in MB."""
+    """Return medians of save, load and first tick in s, and the size of the file in MB."""
     brain = Brain.build(plan)
     brain.run(20)
     path = folder / "brain.db"
-    times: dict[str, list[float]] = {"save": [], "load": [], "tick": []}
+    times: dict[str, list[float]] = {}
+
+    def timed(name: str, action: Callable[[], object]) -> object:
+        wall, cpu = time.perf_counter(), time.process_time()
+        answer = action()
+        times.setdefault(name, []).append(time.perf_counter() - wall)
+        times.setdefault(f"{name} cpu", []).append(time.process_time() - cpu)
+        return answer
+
     for _ in range(repeats):
-        start = time.perf_counter()
-        brain.save(path)
-        saved = time.perf_counter()
-        loaded = Brain.load(path)
-        ready = time.perf_counter()
-        loaded.tick()
-        ticked = time.perf_counter()
-        times["save"].append(saved - start)
-        times["load"].append(ready - saved)
-        times["tick"].append(ticked - ready)
+        timed("save", lambda: brain.save(path))
+        loaded = timed("load", lambda: Brain.load(path))
+        assert isinstance(loaded, Brain)
+        timed("tick", loaded.tick)
     result = {name: statistics.median(values) for name, values in times.items()}
     return {**result, "megabytes": path.stat().st_size / 1e6}
 
@@ -94,14 +98,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the files (default: a temporary one)")
     options = parser.parse_args()
     print(f"{options.neurons} neurons x {options.synapses} synapses, medians of {options.repeats}")
-    print(f"{'workload':<14}{'save s':>8}{'load s':>8}{'first tick s':>14}{'file MB':>9}")
+    print(f"{'':<14}{'save, s':>16}{'load, s':>16}{'first tick':>13}{'file':>8}")
+    print(f"{'workload':<14}{'wall':>8}{'cpu':>8}{'wall':>8}{'cpu':>8}{'wall, s':>13}{'MB':>8}")
     with tempfile.TemporaryDirectory(dir=options.out) as folder:
         for words, learning in WORKLOADS.items():
             plan = plan_of(options.neurons, options.synapses, learning)
             r = measure(plan, Path(folder), options.repeats)
             print(
-                f"{words:<14}{r['save']:>8.2f}{r['load']:>8.2f}{r['tick']:>14.3f}"
-                f"{r['megabytes']:>9.1f}",
+                f"{words:<14}{r['save']:>8.2f}{r['save cpu']:>8.2f}{r['load']:>8.2f}"
+                f"{r['load cpu']:>8.2f}{r['tick']:>13.3f}{r['megabytes']:>8.1f}",
                 flush=True,
             )
 

@@ -230,9 +230,9 @@ class Circuit:
         """Make the table of projections that have synapse parameters and delay in common."""
         synapse, delay = members[0][0].synapse, members[0][0].delay
         starts = [p.pre_start + p.from_neurons * self.source_count for p, _ in members]
-        pre = np.concatenate([s.pre + start for (_, s), start in zip(members, starts, strict=True)])
-        post = np.concatenate([s.post + p.post_start for p, s in members])
-        weight = synapse.within_bounds(np.concatenate([s.weight for _, s in members]))
+        pre = _joined([s.pre + start for (_, s), start in zip(members, starts, strict=True)])
+        post = _joined([s.post + p.post_start for p, s in members])
+        weight = synapse.within_bounds(_joined([s.weight for _, s in members]))
         slots: list[Selection] = [slice(None)]
         if len(members) > 1:
             # Stable: within a row, projections keep the order in which they were connected.
@@ -264,6 +264,11 @@ class Circuit:
 
 def _nothing() -> None:
     pass
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays end to end; a single one as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 Advance = Callable[[Circuit, NDArray[np.uint8], NDArray[np.float64], bool], None]
