@@ -40,6 +40,9 @@ PIP = {
     "yaml": "PyYAML",
 }
 
+# Modules that always come with another one that is named.
+BESIDE = ("llvmlite",)  # Numba is made of it
+
 
 def package_xml(root: Path) -> ElementTree.Element:
     return ElementTree.parse(root / "package.xml").getroot()
@@ -73,7 +76,7 @@ def imported(root: Path, *, of_nodes: bool) -> Iterator[tuple[Path, str]]:
                 names = [statement.module or ""]
             for name in names:
                 top = name.split(".")[0]
-                if top not in sys.stdlib_module_names and top not in ("ab_ros", "__future__"):
+                if top not in (*sys.stdlib_module_names, *BESIDE, "ab_ros", "__future__"):
                     yield path, top
 
 

@@ -124,6 +124,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             r"params\.gate: unknown 'wide'; one of: transmission",
         ),
         ("projections.0.pattern", "ring", r"pattern: one of: random, one_to_one, shift \(got \"ri"),
+        ("projections.1.name", "left:fixed", r"projections\[1\]\.name: must match"),
+        ("projections.0.name", "growth", r"projections\[1\]\.name: 'growth' stands twice"),
         ("projections.0.offset", 2, r"\.offset: the pattern shift needs one"),
         ("projections.1.pattern", "shift", r"\.offset: the pattern shift needs one"),
         ("wiring.max_distance", 0, r"wiring\.max_distance: must be greater than 0"),

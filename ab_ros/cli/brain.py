@@ -208,7 +208,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.record and (options.groups or options.potentials or options.weights):
         raise ConfigError("--groups, --potentials and --weights say what to --record: give a FILE")
     brain = Brain.load(options.brain)
-    brain.learning = not options.no_learning
+    learning, brain.learning = brain.learning, not options.no_learning
     drive = np.zeros(brain.size)
     for selector, value in options.current:
         drive[brain.neurons_of(selector)] += value
@@ -249,6 +249,7 @@ def run(options: argparse.Namespace) -> int:
     if options.record:
         print(f"  {options.record}")
     if options.save:
+        brain.learning = learning
         brain.save(options.save)
         print(f"  {options.save}")
     return 0
