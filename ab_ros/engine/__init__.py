@@ -4,6 +4,8 @@ from ab_ros.engine.brain import Brain
 from ab_ros.engine.network import Network
 from ab_ros.engine.neurons import PRESETS, NeuronParameters
 from ab_ros.engine.plan import Plan
+from ab_ros.engine.record import Record, read_record
+from ab_ros.engine.recorder import Recorder
 from ab_ros.engine.synapses import (
     SYNAPSE_TYPES,
     Depressing,
@@ -33,6 +35,9 @@ __all__ = [
     "NeuronParameters",
     "Plan",
     "Plastic",
+    "Record",
+    "Recorder",
     "RewardPlastic",
     "Synapse",
+    "read_record",
 ]
