@@ -67,7 +67,7 @@ def test_info_says_what_a_brain_consists_of(
     for line in (
         r"small, seed 5: 72 neurons, \d+ synapses, \d+\.\d MB",
         r"left +latch +0 +6 +24 +\d+\.\d",
-        r"measured over 200 ticks without input and without learning",
+        r"measured over 200 ticks, without input and without learning",
         r"reward_plastic +\d+ +\d+\.\d%",
         r"crosswire +\d+ +\d+\.\d%",
         r"projection : crosswire +\d+\.\d\d",
@@ -90,6 +90,15 @@ def test_info_says_what_a_brain_consists_of(
     assert figures["rates"]["ticks"] == 200
     assert figures["rates"]["types"]["LTS"] > 0
     assert figures["learned"] == {"ticks": 0, "moved": {}, "pruned": {}}
+
+
+def test_info_measures_rates_with_currents(brain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--current", "left.kill=10", "--ticks", "1000", "--json", "f.json"]
+    assert main(["brain", "info", str(brain), *arguments]) == 0
+    assert "1000 ticks, with left.kill = 10 and without learning" in capsys.readouterr().out
+    rates = json.loads(Path("f.json").read_text())["rates"]
+    assert rates["currents"] == {"left.kill": 10}
+    assert rates["components"]["left"] > rates["components"]["right"] + 10
 
 
 def test_run_records_learns_and_saves(brain: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ab_ros.brains.anatomy import encoder_sizes
 from ab_ros.cli.progress import ProgressBar
@@ -96,6 +97,7 @@ def _add_info(actions: Any) -> None:
         metavar="N",
         help=f"ticks over which rates are measured; 0: not at all (default {_RATE_TICKS})",
     )
+    _add_current(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON, too")
     parser.set_defaults(run=info)
 
@@ -124,15 +126,7 @@ def _add_run(actions: Any) -> None:
     )
     parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
     parser.add_argument("--ticks", type=_positive, required=True, metavar="N", help="how long")
-    parser.add_argument(
-        "--current",
-        nargs="+",
-        type=_current,
-        default=[],
-        action="extend",
-        metavar="SEL=VALUE",
-        help="constant current into the neurons of a selector",
-    )
+    _add_current(parser)
     parser.add_argument("--no-learning", action="store_true", help="keep all weights as they are")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the brain afterwards")
     recording = parser.add_argument_group("recording")
@@ -158,6 +152,18 @@ def _add_run(actions: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_current(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--current",
+        nargs="+",
+        type=_current,
+        default=[],
+        action="extend",
+        metavar="SEL=VALUE",
+        help="constant current into the neurons of a selector",
+    )
+
+
 def build(options: argparse.Namespace) -> int:
     """Make a brain and write it."""
     recipe = load_recipe(options.recipe)
@@ -181,8 +187,10 @@ def info(options: argparse.Namespace) -> int:
     figures["learned"] = learned(brain)
     figures["body_map"], figures["sensor_map"] = brain.body_map.size, brain.sensor_map.size
     if options.ticks:
-        rates: dict[str, Any] = dict(measure_rates(brain, options.ticks))
-        figures["rates"] = {**rates, "ticks": options.ticks, "learning": False}
+        drive = _drive(brain, options.current)
+        rates: dict[str, Any] = dict(measure_rates(brain, options.ticks, drive))
+        given = dict(options.current)
+        figures["rates"] = {**rates, "ticks": options.ticks, "learning": False, "currents": given}
     print(_table(figures))
     if options.json:
         write_json(options.json, figures)
@@ -209,9 +217,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--groups, --potentials and --weights say what to --record: give a FILE")
     brain = Brain.load(options.brain)
     learning, brain.learning = brain.learning, not options.no_learning
-    drive = np.zeros(brain.size)
-    for selector, value in options.current:
-        drive[brain.neurons_of(selector)] += value
+    drive = _drive(brain, options.current)
     recorder = None
     if options.record:
         recorder = Recorder(
@@ -264,6 +270,13 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
         raise AbRosError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def _drive(brain: Brain, currents: list[tuple[str, float]]) -> NDArray[np.float64]:
+    drive = np.zeros(brain.size)
+    for selector, value in currents:
+        drive[brain.neurons_of(selector)] += value
+    return drive
+
+
 def _sizes(plan: Plan) -> str:
     count = len(plan.blocks)
     return f"{plan.size} neurons in {count} components, {plan.synapses} synapses"
@@ -298,9 +311,11 @@ def _table(figures: dict[str, Any]) -> str:
     ]
     parts.append(_grid(head, rows))
     if "rates" in f:
-        parts.append(
-            f"  Hz: measured over {rates['ticks']} ticks without input and without learning"
+        given = ", ".join(
+            f"{selector} = {value:g}" for selector, value in rates["currents"].items()
         )
+        given = f"with {given}" if given else "without input"
+        parts.append(f"  Hz: measured over {rates['ticks']} ticks, {given} and without learning")
     parts.append(_columns("synapses by type", _counted(f["synapses_by_type"])))
     parts.append(_columns("synapses by origin", _counted(f["synapses_by_origin"])))
     ratio = f["projection_to_crosswire"]

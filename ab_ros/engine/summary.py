@@ -87,10 +87,17 @@ def learned(brain: Brain) -> dict[str, Any]:
     return {"ticks": brain.ticks, "moved": moved, "pruned": pruned}
 
 
-def measure_rates(brain: Brain, ticks: int) -> dict[str, dict[str, float]]:
-    """Run a brain without learning and without input; return mean rates in Hz.
+def measure_rates(
+    brain: Brain, ticks: int, currents: NDArray[np.float64] | None = None
+) -> dict[str, dict[str, float]]:
+    """Run a brain without learning; return mean rates in Hz.
 
     The brain is changed: give one that is not needed any more.
+
+    Parameters
+    ----------
+    ticks : how long, at least 1.
+    currents : float64[N], input in every tick; None gives none.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def measure_rates(brain: Brain, ticks: int) -> dict[str, dict[str, float]]:
     done = 0
     while done < ticks:
         part = min(100, ticks - done)
-        counts += brain.run(part).sum(axis=0, dtype=np.int64)
+        counts += brain.run(part, currents).sum(axis=0, dtype=np.int64)
         done += part
     return rates_of(brain.plan, counts, ticks)
 
