@@ -18,6 +18,9 @@ from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Reward, SpikeRaste
 from sensor_msgs.msg import Image, JointState
 
 from ab_ros.brains.anatomy import build_from_recipe
+from ab_ros.brains.architecture import ArchitectureSettings
+from ab_ros.brains.embedded import EmbeddedBrain
+from ab_ros.config import parse
 from ab_ros.engine.brain import Brain
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import read_brain_contract, read_spike_raster
@@ -136,6 +139,40 @@ def test_a_file_that_does_not_fit_is_refused(
     with started(parameters(tmp_path, file, text), f"/recipe_{next(_names)}") as node:
         assert node.end() in (1, 2)
         assert any(re.search(says, line) for line in node.errors + node.lines)
+
+
+def test_a_saved_brain_of_settings_brings_its_architecture_along(
+    peer: Peer, tmp_path: Path
+) -> None:
+    architecture = {
+        "gamma": 20,
+        "inputs": {
+            "ear": {
+                "kind": "Audio",
+                "topic": "microphone",
+                "encoder": "spectrum",
+                "options": {"bands": 8},
+            }
+        },
+        "populations": {"voice": {"size": 4, "output": True}},
+        "projections": {"hear": {"source": "ear", "target": "voice", "weight": 5.0}},
+    }
+    saved = tmp_path / "voice.db"
+    EmbeddedBrain(parse(ArchitectureSettings, architecture)).save(saved)
+    text = "/**:\n  ros__parameters: {{pacing: lockstep, file: {file}, save_file: ''}}\n"
+    space = f"/recipe_{next(_names)}"
+    contracts: list[BrainContract] = []
+    listen = peer.node.create_subscription(
+        BrainContract, f"{space}/contract", contracts.append, qos.LATCHED
+    )
+    with started(parameters(tmp_path, saved, text), space) as node:
+        peer.until(lambda: contracts, "the contract")
+        assert [port.id for port in read_brain_contract(contracts[0]).outputs] == ["voice"]
+        topic = f"{space}/microphone"
+        peer.until(lambda: peer.node.count_subscribers(topic), "a subscription of its topic")
+        node.signal(signal.SIGTERM)
+        assert node.end() == 0
+    peer.node.destroy_subscription(listen)
 
 
 def test_a_chunk_of_sound_becomes_a_sample() -> None:
