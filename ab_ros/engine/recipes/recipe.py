@@ -18,7 +18,6 @@ class Entry:
     ----------
     name : unique in the recipe.
     component : the circuit.
-    type : the component's name.
     count : instances.
     layer : of all instances.
     extent : width and depth of the area over which they spread; None takes the layer's.
