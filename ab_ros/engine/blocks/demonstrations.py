@@ -192,7 +192,7 @@ _SUB_COMPONENTS: dict[str, Stimulus] = {
     "hypothalamic_drive": Stimulus(
         6000,
         (Pulse("need_in", 5, 300, 5000), Pulse("consumption_in", 20, 2500, 2600)),
-        "the drive grows with lasting need, is satiated at tick 2500, and grows anew",
+        "the drive grows with lasting need, is silenced by consumption, and grows anew",
     ),
     "lateral_inhibition": Stimulus(
         500,
@@ -239,8 +239,8 @@ _SUB_COMPONENTS: dict[str, Stimulus] = {
     ),
     "sensory_bank": Stimulus(
         800,
-        (Pulse("channel_in", 10, 50, 650), Pulse("channel_in", 8, 400, 500)),
-        "a step, a steady input that is answered less and less, and a second step",
+        (Pulse("channel_in", 10, 50, 500), Pulse("channel_in", 10, 700, 780)),
+        "a steady input that is answered less and less, and a new one after a rest",
     ),
     "sequence_detector": Stimulus(
         900,
