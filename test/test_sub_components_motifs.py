@@ -317,7 +317,7 @@ def test_rebound_timer_takes_its_delay_from_a_parameter():
         trial = Trial(replace(component, nodes=nodes))
         delays.append(trial.run(400, trigger_in=pulse()).first("out").mean())
 
-    assert (np.diff(delays) > 4).all()
+    assert (np.diff(delays) > 2).all()
 
 
 def fires(trial, **inputs):
