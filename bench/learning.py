@@ -167,6 +167,13 @@ def document(table: dict[int, Figures]) -> str:
     )
 
 
+def sections_after(page: Path) -> str:
+    """Return what other benchmarks have written below this one's part, between marks."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    start = text.find("\n<!-- ")
+    return "" if start < 0 else text[start:]
+
+
 def main() -> int:
     """Run all courses on all seeds; exit code 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -195,7 +202,8 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     if options.results:
-        options.results.write_text(document(table), encoding="utf-8")
+        page = document(table) + sections_after(options.results)
+        options.results.write_text(page, encoding="utf-8")
     return 0 if all(held for *_, held in verdicts(table)) else 1
 
 

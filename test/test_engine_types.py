@@ -203,6 +203,49 @@ def test_all_types_together_are_bit_identical_and_resumed(precision):
     }
 
 
+@needs_numba
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_backends_agree_whenever_weights_are_read_set_or_frozen(precision):
+    """Compiled, learning waits for the next presynaptic spike; nobody must notice."""
+    seen = []
+    for backend in ("numpy", "numba"):
+        rng = np.random.default_rng(8)
+        network = Network(2, precision, backend)
+        network.add_source("seldom", 6)
+        # Many target spikes between two presynaptic ones, and some silent rows.
+        network.add_neurons("busy", 9, "CH", noise=6.0, bias=12.0)
+        network.add_neurons("calm", 5, "RS", noise=2.0, bias=-2.0)
+        busy = {"weight": rng.uniform(0.5, 2.0, (6, 9))}
+        network.connect("a", "seldom", "busy", Plastic(lr=0.2, tau_plus=70.0), **busy)
+        network.connect("b", "seldom", "busy", RewardPlastic(lr=0.3, tau_trace=3.0), **busy)
+        network.connect("c", "busy", "calm", Plastic(lr=0.1, tau_plus=2.0), weight=1.5, delay=3)
+        network.connect("d", "calm", "busy", RewardPlastic(), weight=0.5, layer="one")
+        network.build()
+        for part in range(40):
+            network.learning = part % 7 != 3
+            spikes = (rng.random((37, 6)) < 0.01).astype(np.uint8)
+            seen.append(network.run(37, {"seldom": spikes})["busy"])
+            if part % 3 == 0:
+                seen.append(network.weights("a"))
+            if part % 5 == 0:
+                network.set_weights("c", rng.uniform(0.0, 3.0, 45))
+                seen.append(network.eligibility("b"))
+            if part % 4 == 1:
+                network.mark(part)
+                network.reward({"one": 0.5}, -0.3, cycle=part)
+            if part == 20:
+                saved = network.state()
+            if part == 30:
+                network.restore(saved)
+            if part == 35:
+                network.reset()
+        seen.append(network.state())
+    half = len(seen) // 2
+    for numpy, numba in zip(seen[: half - 1], seen[half:-1], strict=True):
+        assert np.array_equal(numpy, numba)
+    assert_same(seen[half - 1], seen[-1])
+
+
 @every_backend
 def test_steps_do_what_runs_do(backend):
     run, stepped = all_types(backend), all_types(backend)

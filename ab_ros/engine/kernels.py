@@ -353,39 +353,92 @@ def _settle(
 
 
 @_part
-def _learn_before(
+def _deliver_rewarded(
     table: Any,
     parameters: Any,
     ages: Any,
     fired: Any,
     first: int,
     last: int,
+    later: Any,
+    now: int,
+    ints: Any,
+    reals: Any,
+    doubles: Any,
+    log: Any,
+    down: Any,
+    up: Any,
+) -> None:
+    """Settle and deliver at presynaptic spikes, and update the synapses' traces."""
+    targets, weights, trace = ints[table[TARGET] :], reals[table[WEIGHT] :], reals[table[TRACE] :]
+    into = later[table[POST_START] : table[POST_STOP]]
+    increment = up[table[FIRST_FRAME] + ages[0]]
+    for k in range(first, last):
+        _fetch(table, fired, k, last, ints, reals)
+        pre = fired[k]
+        _settle(
+            table, parameters, ages, pre, pre + 1, now, True, ints, reals, doubles, log, down, up
+        )
+        row = table[ROW] + 2 * (pre - table[PRE_START])
+        for s in range(ints[row], ints[row + 1]):
+            into[targets[s]] += np.float64(weights[s])
+            trace[s] = np.float64(trace[s]) + increment
+
+
+@_part
+def _deliver_plastic(
+    table: Any,
+    parameters: Any,
+    ages: Any,
+    fired: Any,
+    first: int,
+    last: int,
+    later: Any,
+    now: int,
+    transmits: bool,
     learning: bool,
     ints: Any,
     reals: Any,
     doubles: Any,
+    log: Any,
     down: Any,
     up: Any,
 ) -> None:
-    """Weaken at presynaptic spikes, and update their traces."""
-    rewarded = table[KIND] == REWARD_PLASTIC
-    targets, weights, trace = ints[table[TARGET] :], reals[table[WEIGHT] :], reals[table[TRACE] :]
+    """Settle what waits, deliver, and weaken at presynaptic spikes; update the neurons' traces."""
+    targets, weights = ints[table[TARGET] :], reals[table[WEIGHT] :]
+    into = later[table[POST_START] : table[POST_STOP]]
+    post_trace = doubles[table[POST_TRACE] :]
     weak, w_min, w_max = parameters[WEAK], parameters[W_MIN], parameters[W_MAX]
     increment = up[table[FIRST_FRAME] + ages[0]]
     weaken = parameters[LR] * DEPRESSION * down[table[SECOND_FRAME] + ages[1]]
-    post_trace = doubles[table[POST_TRACE] :]
     for k in range(first, last):
-        pre = fired[k] - table[PRE_START]
-        row = table[ROW] + 2 * pre
-        if rewarded:
+        _fetch(table, fired, k, last, ints, reals)
+        pre = fired[k]
+        if table[KIND] == PLASTIC:
+            _settle(
+                table,
+                parameters,
+                ages,
+                pre,
+                pre + 1,
+                now,
+                learning,
+                ints,
+                reals,
+                doubles,
+                log,
+                down,
+                up,
+            )
+        row = table[ROW] + 2 * (pre - table[PRE_START])
+        if transmits:
             for s in range(ints[row], ints[row + 1]):
-                trace[s] = np.float64(trace[s]) + increment
-            continue
+                into[targets[s]] += np.float64(weights[s])
         if learning:
             for s in range(ints[row], ints[row + 1]):
                 amount = weaken * post_trace[targets[s]]
                 weights[s] = moved(np.float64(weights[s]), amount, weak, w_min, w_max)
-        doubles[table[PRE_TRACE] + pre] += increment
+        doubles[table[PRE_TRACE] + pre - table[PRE_START]] += increment
 
 
 @_part
@@ -579,50 +632,51 @@ def advance(
                 )
                 ages[0] += 1
                 continue
-            if kind in (PLASTIC, REWARD_PLASTIC):
-                for j in range(first, last):
-                    _fetch(table, fired, j, last, ints, reals)
-                    pre = fired[j]
-                    _settle(
-                        table,
-                        parameters,
-                        ages,
-                        pre,
-                        pre + 1,
-                        now,
-                        learning,
-                        ints,
-                        reals,
-                        doubles,
-                        log,
-                        down,
-                        up,
-                    )
-            if not stopped & TRANSMISSION:
-                _deliver(table, fired, first, last, later, ints, reals)
             if kind == FIXED:
+                _deliver(table, fired, first, last, later, ints, reals)
                 continue
             allowed = learning and not stopped & LEARNING
             post_first = _first_from(fired, count, source_count + table[POST_START])
             post_last = _first_from(fired, count, source_count + table[POST_STOP])
-            if kind == DEVELOPMENTAL and ages[2] < table[CRITICAL_PERIOD]:
-                ranges = (first, last, post_first, post_last)
-                _count_coincidences(table, ages[2], fired, ranges, source_count, ints, longs)
-            _learn_before(
-                table,
-                parameters,
-                ages,
-                fired,
-                first,
-                last,
-                allowed,
-                ints,
-                reals,
-                doubles,
-                down,
-                up,
-            )
-            if kind != REWARD_PLASTIC:
+            if kind == REWARD_PLASTIC:
+                _deliver_rewarded(
+                    table,
+                    parameters,
+                    ages,
+                    fired,
+                    first,
+                    last,
+                    later,
+                    now,
+                    ints,
+                    reals,
+                    doubles,
+                    log,
+                    down,
+                    up,
+                )
+            else:
+                if kind == DEVELOPMENTAL and ages[2] < table[CRITICAL_PERIOD]:
+                    ranges = (first, last, post_first, post_last)
+                    _count_coincidences(table, ages[2], fired, ranges, source_count, ints, longs)
+                _deliver_plastic(
+                    table,
+                    parameters,
+                    ages,
+                    fired,
+                    first,
+                    last,
+                    later,
+                    now,
+                    not stopped & TRANSMISSION,
+                    allowed,
+                    ints,
+                    reals,
+                    doubles,
+                    log,
+                    down,
+                    up,
+                )
                 _learn_after(
                     table,
                     parameters,
