@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.brains.anatomy import encoder_sizes
+from ab_ros.cli.numbers import count, positive
 from ab_ros.cli.progress import ProgressBar
+from ab_ros.cli.report import columns, grid, write_json
 from ab_ros.engine.brain import Brain
 from ab_ros.engine.plan import Plan
 from ab_ros.engine.recipes import compile_recipe, load_recipe, recipe_names
@@ -71,7 +72,7 @@ def _add_build(actions: Any) -> None:
         metavar="RECIPE",
         help=f"a recipe file, or the name of a shipped one ({', '.join(recipe_names()) or 'none'})",
     )
-    parser.add_argument("--seed", type=_count, metavar="N", help="seed (default: the recipe's)")
+    parser.add_argument("--seed", type=count, metavar="N", help="seed (default: the recipe's)")
     parser.add_argument(
         "-o",
         "--output",
@@ -92,7 +93,7 @@ def _add_info(actions: Any) -> None:
     parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
     parser.add_argument(
         "--ticks",
-        type=_count,
+        type=count,
         default=_RATE_TICKS,
         metavar="N",
         help=f"ticks over which rates are measured; 0: not at all (default {_RATE_TICKS})",
@@ -125,7 +126,7 @@ def _add_run(actions: Any) -> None:
         " 'right.on_in=2' --record run.npz --groups 'left.on_out' 'right.on_out'",
     )
     parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
-    parser.add_argument("--ticks", type=_positive, required=True, metavar="N", help="how long")
+    parser.add_argument("--ticks", type=positive, required=True, metavar="N", help="how long")
     _add_current(parser)
     parser.add_argument("--no-learning", action="store_true", help="keep all weights as they are")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the brain afterwards")
@@ -144,7 +145,7 @@ def _add_run(actions: Any) -> None:
     )
     recording.add_argument(
         "--every",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="ticks between samples of potentials (default 1)",
@@ -251,7 +252,7 @@ def run(options: argparse.Namespace) -> int:
         f" now {brain.ticks} ticks old"
     )
     rates = rates_of(brain.plan, counts, options.ticks)
-    print(_columns("rates, Hz", [(k, f"{v:.1f}") for k, v in rates["components"].items()]))
+    print(columns("rates, Hz", [(k, f"{v:.1f}") for k, v in rates["components"].items()]))
     if options.record:
         print(f"  {options.record}")
     if options.save:
@@ -259,15 +260,6 @@ def run(options: argparse.Namespace) -> int:
         brain.save(options.save)
         print(f"  {options.save}")
     return 0
-
-
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write figures as JSON; numbers that are not finite are null."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise AbRosError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _drive(brain: Brain, currents: list[tuple[str, float]]) -> NDArray[np.float64]:
@@ -303,25 +295,25 @@ def _table(figures: dict[str, Any]) -> str:
         ]
         for c in f["components"]
     ]
-    parts.append(_grid(head, rows))
+    parts.append(grid(head, rows))
     head = ["neurons", "count", *(["Hz"] if "rates" in f else [])]
     rows = [
         [kind, str(n), *([f"{rates['types'][kind]:.1f}"] if "rates" in f else [])]
         for kind, n in f["neurons_by_type"].items()
     ]
-    parts.append(_grid(head, rows))
+    parts.append(grid(head, rows))
     if "rates" in f:
         given = ", ".join(
             f"{selector} = {value:g}" for selector, value in rates["currents"].items()
         )
         given = f"with {given}" if given else "without input"
         parts.append(f"  Hz: measured over {rates['ticks']} ticks, {given} and without learning")
-    parts.append(_columns("synapses by type", _counted(f["synapses_by_type"])))
-    parts.append(_columns("synapses by origin", _counted(f["synapses_by_origin"])))
+    parts.append(columns("synapses by type", _counted(f["synapses_by_type"])))
+    parts.append(columns("synapses by origin", _counted(f["synapses_by_origin"])))
     ratio = f["projection_to_crosswire"]
     spread = "mean {mean:.1f}, median {median:.0f}, {min} to {max}"
     parts.append(
-        _columns(
+        columns(
             "joints",
             [
                 ("projection : crosswire", "-" if ratio is None else f"{ratio:.2f}"),
@@ -335,41 +327,18 @@ def _table(figures: dict[str, Any]) -> str:
     ports += [(f"output {name}", str(size)) for name, size in f["outputs"].items()]
     ports += [(key.replace("_", " "), str(f[key])) for key in ("body_map", "sensor_map") if f[key]]
     if ports:
-        parts.append(_columns("inputs and outputs", ports))
+        parts.append(columns("inputs and outputs", ports))
     past = f["learned"]
     rows_of_past = [("ticks", str(past["ticks"]))]
     rows_of_past += [(f"moved: {name}", f"{d:.4g} on average") for name, d in past["moved"].items()]
     rows_of_past += [(f"pruned: {name}", str(n)) for name, n in past["pruned"].items()]
-    parts.append(_columns("life", rows_of_past))
+    parts.append(columns("life", rows_of_past))
     return "\n".join(parts)
 
 
 def _counted(counts: dict[str, int]) -> list[tuple[str, str]]:
     total = sum(counts.values()) or 1
     return [(name, f"{n:>9}  {n / total:6.1%}") for name, n in counts.items()]
-
-
-def _columns(title: str, rows: list[tuple[str, str]]) -> str:
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
-
-
-def _grid(head: list[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    lines = []
-    for row in [head, *rows]:
-        cells = [
-            f"{text:>{width}}" if k and row_is_number else f"{text:<{width}}"
-            for k, (text, width, row_is_number) in enumerate(
-                zip(row, widths, _numeric(rows, len(head)), strict=True)
-            )
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _numeric(rows: list[list[str]], columns: int) -> list[bool]:
-    return [all(row[k].replace(".", "").isdigit() for row in rows) for k in range(columns)]
 
 
 def _begins_as_database(path: Path) -> bool:
@@ -391,16 +360,3 @@ def _current(text: str) -> tuple[str, float]:
             f"must be SELECTOR=VALUE with a finite number, such as left.on_in=8 (got {text!r})"
         )
     return selector, number
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0 (got {text!r})")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    number = _count(text)
-    if not number:
-        raise argparse.ArgumentTypeError("must be at least 1 (got 0)")
-    return number
