@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import ab_ros
-from ab_ros.cli import blocks, brain, demo, plot, settings
+from ab_ros.cli import arena, blocks, brain, demo, plot, settings
 from ab_ros.errors import AbRosError
 
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"ab_ros {ab_ros.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (blocks, brain, demo, plot, settings):
+    for module in (arena, blocks, brain, demo, plot, settings):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
