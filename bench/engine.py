@@ -201,7 +201,9 @@ def measure(
                 running[f"C++ {formulation}"] = peers.Standalone(path, workload, formulation, ticks)
             if neurons <= options.most_cython:
                 running["Brian2 Cython"] = peers.cython(path, workload, ticks)
-            if options.nest and neurons <= options.most_nest:
+            # The three-factor rule of NEST takes minutes in large networks.
+            most = options.most_nest if workload != "three" else options.most_nest // 20
+            if options.nest and neurons <= most:
                 running["NEST"] = peers.nest(path, workload, ticks)
         speeds: dict[str, list[float]] = {name: [] for name in {**running, **slow}}
         rates: dict[str, float] = {}

@@ -146,7 +146,7 @@ def test_rewards():
 
 def test_numba_that_is_missing_is_an_error_only_when_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    for module in ("compiled", "kernels"):
+    for module in ("compiled", "kernels", "synapse_kernels", "compilation", "prefetch"):
         monkeypatch.delitem(sys.modules, f"ab_ros.engine.{module}", raising=False)
     assert Network().backend == "numpy"
     with pytest.raises(EngineError, match=r"numba cannot be used .*pip install 'ab_ros\[fast\]'"):

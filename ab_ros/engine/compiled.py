@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_ros.engine import kernels, reward_kernels
 from ab_ros.engine.circuit import Circuit
-from ab_ros.engine.kernels import (
+from ab_ros.engine.kernels import advance
+from ab_ros.engine.layout import (
     AGE_COLUMNS,
     ALL,
     BY_TARGET,
@@ -30,6 +30,7 @@ from ab_ros.engine.kernels import (
     GATED,
     HISTORIES,
     JOBS,
+    KIND,
     LAST_POST,
     LAST_PRE,
     LEARNING,
@@ -57,6 +58,7 @@ from ab_ros.engine.kernels import (
     WEAK,
     WEIGHT,
 )
+from ab_ros.engine.reward_kernels import apply_reward, apply_signal
 from ab_ros.engine.synapses.decay import DecayFrame
 from ab_ros.engine.synapses.depressing import DepressingRule
 from ab_ros.engine.synapses.developmental import DevelopmentalRule
@@ -100,7 +102,7 @@ class CompiledAdvance:
     """
 
     def __init__(self, circuit: Circuit) -> None:
-        self._kernel = kernels.advance
+        self._kernel = advance
         self._circuit = circuit
         self._learning = True
         self._settled_tick = -1
@@ -117,14 +119,16 @@ class CompiledAdvance:
         for row, parameters, rule in zip(self._tables, self._parameters, self._rules, strict=True):
             _describe(rule, row, parameters)
             if isinstance(rule, RewardPlasticRule):
-                rule.apply = reward_kernels.apply_reward
+                rule.apply = apply_reward
                 rule.settle = self.settle_rewarded
-                rule.apply_signal = reward_kernels.apply_signal
+                rule.apply_signal = apply_signal
         waiting = [rule for rule in self._rules if type(rule) in (PlasticRule, RewardPlasticRule)]
         for rule in waiting:
             rule.settled = np.zeros(rule.table.pre_size, dtype=np.int32)
         self._ints = self._lay(np.int32, _INTS)
-        self._longs = self._lay(np.int64, _LONGS)
+        longs = self._lay(np.int64, _LONGS)
+        usual = {FIXED, PLASTIC, REWARD_PLASTIC}.issuperset(self._tables[:, KIND].tolist())
+        self._longs = None if usual else longs
         self._reals = self._lay(real, _REALS)
         self._doubles = self._lay(np.float64, _DOUBLES)
         self._settled = [rule.settled for rule in waiting]
@@ -204,7 +208,6 @@ class CompiledAdvance:
             self._parameters,
             self._ages,
             self._ints,
-            self._longs,
             self._reals,
             self._doubles,
             self._log,
@@ -212,6 +215,7 @@ class CompiledAdvance:
             self._down,
             self._up,
             self._fired,
+            self._longs,
         )
 
     def _lay(self, dtype: Any, places: dict[int, str]) -> NDArray[Any]:

@@ -8,7 +8,8 @@ import numpy as np
 
 # Compiled code is cached with this function in it, and the cache only notices changes of this file:
 # touch it after a change of `moved`.
-from ab_ros.engine.kernels import compiled, moved
+from ab_ros.engine.compilation import compiled
+from ab_ros.engine.synapse_kernels import moved
 
 
 @compiled
