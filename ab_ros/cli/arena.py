@@ -26,7 +26,7 @@ from ab_ros.environments.trials import Condition, run_trials
 from ab_ros.environments.worm import SEGMENTS
 from ab_ros.environments.worm_brain import WormBrain
 from ab_ros.environments.worm_map import STANDARD_MAP, load_worm_map, prepare
-from ab_ros.errors import AbRosError, ConfigError, one_of
+from ab_ros.errors import AbRosError, ConfigError, EngineError, one_of
 
 FOLDER = Path("brains")
 """Where brains that are built on the way are written."""
@@ -181,6 +181,10 @@ def prepare_brain(options: argparse.Namespace) -> int:
     if built:
         _say_built(brain)
     print(_mapped(brain))
+    ports = [row.ports for row in worm_map.body] + [row.ports for row in worm_map.sensors]
+    skipped = [port for port in ports if not _has(brain, port)]
+    if skipped:
+        print(f"not in this brain: {', '.join(skipped)}")
     print(f"  {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -197,7 +201,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="ab_ros_arena_") as folder:
         brain, file = _brain_file(options.brain, Path(folder), options.backend)
         name = brain.plan.name
-        if picture is None and _can_draw():
+        if picture is None and can_draw():
             picture = PICTURES / f"{name}.png"
         kept = Path(folder) / "kept.db" if options.save else None
         with ProgressBar(options.ticks * len(starts) * len(conditions), "ticks") as bar:
@@ -303,6 +307,13 @@ def _say_built(brain: Brain) -> None:
     )
 
 
+def _has(brain: Brain, ports: str) -> bool:
+    try:
+        return brain.neurons_of(ports).size > 0
+    except EngineError:
+        return False
+
+
 def _mapped(brain: Brain) -> str:
     """Return tables of the neurons that are mapped."""
     names = np.array([block.name for block in brain.plan.blocks])
@@ -338,16 +349,17 @@ def _picture(options: argparse.Namespace) -> Path | None:
     given: Path | None = options.picture
     if given is not None and given.suffix != ".png":
         raise ConfigError(f"--picture {given}: pictures are PNG files; name one that ends in .png")
-    if given is not None and not _can_draw():
+    if given is not None and not can_draw():
         raise AbRosError(
             "--picture: pictures need Matplotlib and Pillow: 'pip install ab_ros[plot]'"
         )
-    if given is None and options.json is not None and _can_draw():
+    if given is None and options.json is not None and can_draw():
         return Path(options.json).with_suffix(".png")
     return given
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
+    """Return whether pictures can be drawn here."""
     return all(find_spec(name) is not None for name in ("matplotlib", "PIL"))
 
 
