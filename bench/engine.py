@@ -336,17 +336,21 @@ def write(path: Path, section: str) -> None:
 def main() -> None:
     """Measure, and print a table; --results writes it to the page, --json all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--neurons", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--neurons", type=int, nargs="+", help="sizes instead of all")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="1000 and 8070 neurons, 3 short runs")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="1000 and 8070 neurons, 3 short runs, Brian2 in float64",
+    )
     parser.add_argument("--alone", action="store_true", help="our engine only, no peers")
     parser.add_argument("--most-cython", type=int, default=50_000, help="neurons")
     parser.add_argument("--most-nest", type=int, default=200_000, help="neurons")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--results", type=Path, help="page to write the section into")
     options = parser.parse_args()
+    options.neurons = options.neurons or (SIZES[:2] if options.quick else SIZES)
     if options.quick:
-        options.neurons = [n for n in options.neurons if n in (1000, 8070)] or options.neurons
         options.repeats = min(options.repeats, 3)
     versions = {} if options.alone else peers.install()
     options.nest = "nest-simulator" in versions
