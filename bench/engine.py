@@ -302,7 +302,8 @@ grow at the reset, after both pathways, so that spikes of the same tick do not m
 three-factor rule has event-driven traces per synapse. *NEST*: `izhikevich` without consistent
 integration, jumps of v instead of currents, no upper clip; `static_synapse`, `stdp_synapse_hom`
 (multiplicative, its own order of pairs); in place of the three-factor rule
-`stdp_dopamine_synapse`, which also learns from pairs post before pre.
+`stdp_dopamine_synapse`, which also learns from pairs post before pre; left blank where it takes
+minutes.
 
 *Bound*: the speed if all that a tick must move were moved and nothing else done, at rates that
 this machine reaches on one thread in the same sizes: N neurons × 89 bytes one after the other
