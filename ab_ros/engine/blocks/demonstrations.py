@@ -22,6 +22,16 @@ from types import MappingProxyType
 from ab_ros.engine.blocks.stimulus import Pulse, Stimulus
 
 _COMPONENTS: dict[str, Stimulus] = {
+    "backward_motor": Stimulus(
+        1000,
+        (
+            Pulse("dorsal_in", 30, 50, 250, period=20),
+            Pulse("ventral_in", 30, 300, 500, period=20),
+            Pulse("dorsal_in", 30, 550, 950, period=20),
+            Pulse("stop_in", 30, 700, 850, period=10),
+        ),
+        "spikes pass to the next segment towards the head and contract a side, unless stopped",
+    ),
     "binary_decision": Stimulus(
         1100,
         (
@@ -69,7 +79,7 @@ _COMPONENTS: dict[str, Stimulus] = {
     "cpg": Stimulus(
         3000,
         (Pulse("drive_in", 4, 1000, 2000), Pulse("stop_in", 30, 2300, 2600)),
-        "it bursts by itself, faster with drive, and stops while stop_in is on",
+        "it bursts by itself, more densely with drive, and stops while stop_in is on",
     ),
     "cross_inhibition": Stimulus(
         900,
@@ -78,24 +88,34 @@ _COMPONENTS: dict[str, Stimulus] = {
         noise=0.5,
     ),
     "forward_motor": Stimulus(
-        900,
+        1000,
         (
-            Pulse("dorsal_in", 10, 50, 200),
-            Pulse("ventral_in", 10, 250, 400),
-            Pulse("dorsal_in", 10, 450, 850),
-            Pulse("stop_in", 30, 600, 750),
+            Pulse("dorsal_in", 30, 50, 250, period=20),
+            Pulse("ventral_in", 30, 300, 500, period=20),
+            Pulse("dorsal_in", 30, 550, 950, period=20),
+            Pulse("stop_in", 30, 700, 850, period=10),
         ),
-        "a wave passes on each side in turn and contracts the muscle, until stop_in",
+        "spikes pass to the next segment towards the tail and contract a side, unless stopped",
     ),
     "head_steering": Stimulus(
-        700,
+        900,
         (
-            Pulse("left_in", 10, 50, 200),
-            Pulse("right_in", 10, 250, 400),
-            Pulse("left_in", 12, 450, 650),
-            Pulse("right_in", 8, 450, 650),
+            Pulse("left_in", 30, 50, 250, period=15),
+            Pulse("right_in", 30, 300, 430, period=15),
+            Pulse("left_in", 30, 550, 850, period=15),
+            Pulse("right_in", 30, 557, 850, period=30),
         ),
-        "left, right, and more to the left than to the right",
+        "left, right, and twice as many spikes to the left as to the right",
+    ),
+    "mechanosensory": Stimulus(
+        3000,
+        (
+            Pulse("touch_in", 5, 50, 450),
+            Pulse("touch_in", 12, 450, 850),
+            Pulse("touch_in", 8, 1050, 1450),
+            Pulse("touch_in", 8, 2500, 2900),
+        ),
+        "a light touch, a firm one, one soon after, which has no onset, and one a second later",
     ),
     "modulatory": Stimulus(
         2800,
@@ -106,6 +126,18 @@ _COMPONENTS: dict[str, Stimulus] = {
         ),
         "a weak input, a strong one: the level follows, outlasts it and fades, until the brake",
         noise=0.5,
+    ),
+    "noisy_choice": Stimulus(
+        4000,
+        (
+            Pulse("a_in", 1.6, 1000, 2000),
+            Pulse("b_in", 0.8, 1000, 2000),
+            Pulse("a_in", 1.6, 2000, 3000),
+            Pulse("b_in", 1.6, 2000, 3000),
+            Pulse("a_in", 0.8, 3000, 4000),
+            Pulse("b_in", 1.6, 3000, 4000),
+        ),
+        "idle without input; more input to a, an even one, and more to b",
     ),
 }
 
