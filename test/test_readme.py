@@ -124,7 +124,7 @@ def test_it_counts_building_blocks_and_names_encoders(root: Path) -> None:
     assert set(ENCODERS) <= set(re.findall(r"`(\w+)`", named))
 
 
-@pytest.mark.parametrize("picture", ["demo.gif", "learning_curve.png"])
+@pytest.mark.parametrize("picture", ["arena.png", "demo.gif", "learning_curve.png"])
 def test_the_pictures_are_there_and_of_a_size_to_load(root: Path, picture: str) -> None:
     text = (root / "README.md").read_text()
     assert f"(docs/{picture})" in text
