@@ -173,7 +173,7 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--ticks", type=int, default=30_000)
     parser.add_argument("--seed", type=int, default=0, help="of the starts")
-    parser.add_argument("--grow-starts", type=int, default=10)
+    parser.add_argument("--grow-starts", type=int, default=3)
     parser.add_argument("--grow-ticks", type=int, default=30_000, help="in each of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--quick", action="store_true", help="4 starts, 5000 ticks; prints only")
