@@ -15,7 +15,8 @@ from typing import Any
 
 DOMAIN = 10 + os.getpid() % 90
 """The ROS domain of this test run; above 100 the ports meet those that Linux hands out."""
-PATIENCE = 20.0
+# More than the 20 s for which a node is still listed whose farewell was lost.
+PATIENCE = 40.0
 """How long a test waits for something that must happen, s; a bound, not a measurement."""
 
 
