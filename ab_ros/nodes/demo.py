@@ -331,8 +331,9 @@ class Demo:
         begin, wall = c.time, time.monotonic()
         cycles = round(seconds / self._period)
         first = c.brain.cycle
+        # With a later stop the brain goes on at once: a short phase may be over before a service
+        # could be called.
         c.set("brain", {"learning": learning, "stop_at_cycle": first + cycles})
-        c.trigger("brain/resume")
         self._collect(name, track, learning, begin, begin + cycles * self._period, wall)
         self._wait_paused(first + cycles)
         if not o.realtime:
