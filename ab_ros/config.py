@@ -7,13 +7,14 @@ turns a nested mapping (from YAML or from ROS parameters) into it and raises one
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import enum
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,11 +102,20 @@ def setting(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a mapping came from: a file and the line of each key path, where known."""
+    """Where a mapping came from: a file and the line of each key path, where known.
+
+    Attributes
+    ----------
+    file : its name, or empty.
+    lines : of key paths from the top of the file on; the k-th entry of a list is the key ``[k]``.
+    prefix : keys that lead to the mapping.
+    named : as many of the last of them are told in messages.
+    """
 
     file: str = ""
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
+    named: int = 0
 
     def at(self, path: tuple[str, ...]) -> str:
         """Describe a key path, as ``demo.yaml:12: brain.dt``."""
@@ -114,12 +124,37 @@ class Source:
         while known and known not in self.lines:
             known = known[:-1]
         line = f":{self.lines[known]}" if known in self.lines else ""
-        name = ".".join(path) or "(top level)"
-        return f"{self.file}{line}: {name}" if self.file else name
+        name = _dotted(full[len(self.prefix) - self.named :])
+        if not self.file:
+            return name or "(top level)"
+        return f"{self.file}{line}{name and f': {name}'}"
 
     def below(self, *keys: str) -> Source:
         """Return the source of the mapping under ``keys``."""
         return Source(self.file, self.lines, self.prefix + keys)
+
+    def within(self, *keys: str) -> Source:
+        """Return the source of the mapping under ``keys``, whose messages tell these keys, too."""
+        return Source(self.file, self.lines, self.prefix + keys, self.named + len(keys))
+
+    def placed(self, error: ConfigError, *keys: str) -> ConfigError:
+        """Return an error of one who knew no file as one of the mapping under ``keys``.
+
+        A message that begins with the name of a key, as ``gain: must be more than 0``, is put where
+        that key stands.
+        """
+        sentence = str(error)
+        if self.file and sentence.startswith(f"{self.file}:"):
+            return error
+        head, _, tail = sentence.partition(": ")
+        path = error.path or tuple(head.replace("[", ".[").split("."))
+        known = bool(error.path) or (*self.prefix, *keys, path[0]) in self.lines
+        if known and head == _dotted(path):
+            placed = _wrong(self, (*keys, *path), tail)
+        else:
+            placed = _wrong(self, keys, sentence)
+        placed.also = tuple(self.placed(fault, *keys) for fault in error.also)
+        return placed
 
 
 def rule_of(cls: type, name: str) -> Rule:
@@ -140,32 +175,62 @@ def parse(
     ------
     ConfigError
         for an unknown or missing key, a value of the wrong type, or one out of bounds; the message
-        has the file, line and key, the value, and what is allowed.
+        has the file, line and key, the value, and what is allowed.  It is about the first that is
+        wrong, and has the others in ``also``.
     """
     source = source or Source()
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{source.at(path)}: must be a mapping, not {data!r}")
+        raise _wrong(source, path, f"must be a mapping, not {data!r}")
     hints = typing.get_type_hints(cls)
     known = {item.name: item for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
+    faults: list[ConfigError] = []
     for key in data:
         if key not in known:
             close = difflib.get_close_matches(str(key), list(known), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(
-                f"{source.at((*path, str(key)))}: unknown key{hint}"
-                f" Allowed is {one_of(sorted(known))}"
-            )
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            said = f"unknown key{hint} Allowed is {one_of(sorted(known))}"
+            faults.append(_wrong(source, (*path, str(key)), said))
     values: dict[str, Any] = {}
     for name, item in known.items():
         if name in data:
             rule = item.metadata.get("rule") or Rule(doc="")
-            values[name] = _coerce(hints[name], data[name], rule, source, (*path, name))
+            with _noted(faults):
+                values[name] = _coerce(hints[name], data[name], rule, source, (*path, name))
         elif item.default is REQUIRED and item.default_factory is REQUIRED:
-            raise ConfigError(f"{source.at((*path, name))}: is required but missing")
+            faults.append(_wrong(source, (*path, name), "is required but missing"))
+    _raise_first(faults)
     try:
         return cls(**values)
     except ConfigError as error:
-        raise ConfigError(f"{source.at(path)}: {error}") from None
+        if not source.file and not path:
+            raise  # of options that stand in no file, the message names the key itself
+        raise source.placed(error, *path) from None
+
+
+def _dotted(path: Sequence[str]) -> str:
+    """Return a key path as it is told, as ``lessons[0].reward``."""
+    return ".".join(path).replace(".[", "[")
+
+
+def _wrong(source: Source, path: tuple[str, ...], sentence: str) -> ConfigError:
+    error = ConfigError(f"{source.at(path)}: {sentence}")
+    error.path = path
+    return error
+
+
+@contextlib.contextmanager
+def _noted(faults: list[ConfigError]) -> Iterator[None]:
+    """Go on after an error, so that all of them can be told at once."""
+    try:
+        yield
+    except ConfigError as error:
+        faults += [error, *error.also]
+
+
+def _raise_first(faults: Sequence[ConfigError]) -> None:
+    if faults:
+        faults[0].also = tuple(faults[1:])
+        raise faults[0] from None
 
 
 def _coerce(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, ...]) -> Any:
@@ -180,22 +245,27 @@ def _coerce(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, 
         return parse(hint, value, source, path)
     if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{source.at(path)}: must be a mapping of names, not {value!r}")
-        return {
-            str(k): _coerce(arguments[1], v, rule, source, (*path, str(k)))
-            for k, v in value.items()
-        }
+            raise _wrong(source, path, f"must be a mapping of names, not {value!r}")
+        entries: dict[str, Any] = {}
+        faults: list[ConfigError] = []
+        for k, v in value.items():
+            with _noted(faults):
+                entries[str(k)] = _coerce(arguments[1], v, rule, source, (*path, str(k)))
+        _raise_first(faults)
+        return entries
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{source.at(path)}: must be a list, not {value!r}")
+            raise _wrong(source, path, f"must be a list, not {value!r}")
         item_hint = arguments[0]
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             pass
         elif len(value) != len(arguments):
-            raise ConfigError(
-                f"{source.at(path)}: must have {len(arguments)} items, not {len(value)}"
-            )
-        return tuple(_coerce(item_hint, v, rule, source, path) for v in value)
+            raise _wrong(source, path, f"must have {len(arguments)} items, not {len(value)}")
+        if not dataclasses.is_dataclass(item_hint):
+            return tuple(_coerce(item_hint, v, rule, source, path) for v in value)
+        return tuple(
+            _coerce(item_hint, v, rule, source, (*path, f"[{k}]")) for k, v in enumerate(value)
+        )
     return _scalar(hint, value, rule, source, path)
 
 
@@ -204,9 +274,8 @@ def _scalar(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, 
         try:
             return hint(value)
         except ValueError:
-            raise ConfigError(
-                f"{source.at(path)}: {value!r} is not allowed; {one_of(m.value for m in hint)}"
-            ) from None
+            said = f"{value!r} is not allowed; {one_of(m.value for m in hint)}"
+            raise _wrong(source, path, said) from None
     wrong = False
     if hint is bool:
         wrong = not isinstance(value, bool)
@@ -222,12 +291,10 @@ def _scalar(hint: Any, value: Any, rule: Rule, source: Source, path: tuple[str, 
         value = value if wrong else Path(value)
     if wrong:
         kind = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
-        raise ConfigError(
-            f"{source.at(path)}: must be {kind.get(hint, 'a path')}, not {value!r}"
-            f" ({type(value).__name__})"
-        )
+        said = f"must be {kind.get(hint, 'a path')}, not {value!r} ({type(value).__name__})"
+        raise _wrong(source, path, said)
     if rule.broken_by(value):
-        raise ConfigError(f"{source.at(path)}: {value!r} is not allowed; must be {rule.allowed()}")
+        raise _wrong(source, path, f"{value!r} is not allowed; must be {rule.allowed()}")
     return value
 
 
@@ -267,6 +334,11 @@ def _lines(
             seen.add(key.value)
             below = (*path, str(key.value))
             yield below, key.start_mark.line + 1
+            yield from _lines(value, below, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for k, value in enumerate(node.value):
+            below = (*path, f"[{k}]")
+            yield below, value.start_mark.line + 1
             yield from _lines(value, below, file)
 
 
@@ -332,7 +404,10 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rules(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
-    """Yield (dotted name, type, rule) of every setting; ``*`` stands for a name of the user's."""
+    """Yield (dotted name, type, rule) of every setting.
+
+    ``*`` stands for a name of the user's, ``[]`` for an entry of a list.
+    """
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         if not item.init:
@@ -347,6 +422,8 @@ def rules(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
             yield from rules(hint, f"{name}.")
         elif len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]):
             yield from rules(typing.cast(type, arguments[1]), f"{name}.*.")
+        elif arguments[1:] == (Ellipsis,) and dataclasses.is_dataclass(arguments[0]):
+            yield from rules(typing.cast(type, arguments[0]), f"{name}[].")
         else:
             yield name, hint, item.metadata.get("rule") or Rule(doc="")
 
@@ -359,7 +436,7 @@ def describe(cls: type) -> str:
     """
     rows = ["| setting | type | default | allowed | meaning |", "|---|---|---|---|---|"]
     for name, hint, rule in rules(cls):
-        default = _default(cls, name.split("."))
+        default = _default(cls, name.replace("[]", ".*").split("."))
         shown = "required" if default is REQUIRED else _shown(default)
         kind, allowed = _kind(hint), rule.allowed()
         if rule.one_of is None and not {"number", "integer"} & set(kind.split()):
@@ -369,7 +446,14 @@ def describe(cls: type) -> str:
     return "\n".join(rows)
 
 
-_KINDS = {bool: "true/false", int: "integer", float: "number", str: "text", Path: "path"}
+_KINDS: Mapping[Any, str] = {
+    bool: "true/false",
+    int: "integer",
+    float: "number",
+    str: "text",
+    Path: "path",
+    Any: "any",
+}
 
 
 def _kind(hint: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ab_ros.errors import ContractError, one_of
+from ab_ros.errors import ContractError, one_of, shown
 
 DEFAULT_CONSTANTS: Mapping[str, int] = {
     "gamma": 64,
@@ -17,6 +17,7 @@ DEFAULT_CONSTANTS: Mapping[str, int] = {
     "feedbackT": 128,
 }
 _ALIASES = {"FEEDBACK_WINDOW_T": "feedbackT"}
+_LARGEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Contract:
         for what in ("inputs", "outputs", "feedback"):
             _refuse_twice(what, [port.id for port in getattr(self, what)])
         _refuse_twice("stdp3.layers", self.stdp3_layers)
+        try:
+            self.canonical().encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ContractError(f"contract: has no digest: {error}") from None
 
     @property
     def gamma(self) -> int:
@@ -94,7 +99,9 @@ class Contract:
                 "stdp3": {"layers": list(self.stdp3_layers)},
             },
         }
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(
+            body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
 
     @property
     def sha256(self) -> str:
@@ -112,7 +119,7 @@ class Contract:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ContractError(f"contract: is not JSON: {error}") from None
         return cls.from_dict(data)
 
@@ -133,16 +140,16 @@ class Contract:
             for what in ("inputs", "outputs", "feedback")
         }
         layers = _mapping(io, "stdp3").get("layers") or ()
-        if isinstance(layers, str) or not all(isinstance(layer, str) for layer in layers):
+        if not isinstance(layers, (list, tuple)) or not all(isinstance(x, str) for x in layers):
             raise ContractError(
-                f"contract: io.stdp3.layers must be a list of texts, not {layers!r}"
+                f"contract: io.stdp3.layers must be a list of texts, not {shown(layers)}"
             )
         return cls(constants, stdp3_layers=tuple(layers), **ports)
 
 
 def _ports(what: str, items: Any, default_n: int) -> Iterable[Port]:
     if isinstance(items, (str, Mapping)) or not isinstance(items, Iterable):
-        raise ContractError(f"contract: io.{what} must be a list, not {items!r}")
+        raise ContractError(f"contract: io.{what} must be a list, not {shown(items)}")
     for index, item in enumerate(items):
         if not isinstance(item, Mapping) or not item.get("id"):
             raise ContractError(f"contract: io.{what}[{index}] must be an object with an id")
@@ -155,17 +162,20 @@ def _ports(what: str, items: Any, default_n: int) -> Iterable[Port]:
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key) or {}
     if not isinstance(value, Mapping):
-        raise ContractError(f"contract: {key} must be an object, not {value!r}")
+        raise ContractError(f"contract: {key} must be an object, not {shown(value)}")
     return value
 
 
 def _integer(name: str, value: Any) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
-        raise ContractError(f"contract: {name} must be an integer, not {value!r}") from None
-    if isinstance(value, bool) or number < 1:
-        raise ContractError(f"contract: {name} must be an integer of at least 1, not {value!r}")
+    except (TypeError, ValueError, OverflowError):
+        raise ContractError(f"contract: {name} must be an integer, not {shown(value)}") from None
+    if isinstance(value, bool) or not 1 <= number <= _LARGEST:
+        raise ContractError(
+            f"contract: {name} must be an integer of at least 1, at most {_LARGEST},"
+            f" not {shown(value)}"
+        )
     return number
 
 

@@ -63,42 +63,6 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Cycle:
-    """The output spikes of one cycle of a brain.
-
-    Parameters
-    ----------
-    run : the run's id; a brain start makes a new one.
-    number : counts from 0 within a run.
-    rasters : {output id: uint8[T, N]} of 0 and 1, T timesteps of ``dt`` s.
-    dt : s, > 0.
-    stamp : s, robot time at the start of the cycle.
-    observed : s, robot time of the newest observation in it.
-    telemetry : figures for people, such as ``rate_hz`` of a population.
-    """
-
-    run: str
-    number: int
-    rasters: Mapping[str, NDArray[np.uint8]]
-    dt: float
-    stamp: float
-    observed: float
-    telemetry: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ContractError(f"cycle {self.number}: dt must be greater than 0 s, not {self.dt}")
-        lengths = {raster.shape[0] for raster in self.rasters.values()}
-        if any(raster.ndim != 2 for raster in self.rasters.values()) or len(lengths) > 1:
-            raise ContractError(f"cycle {self.number}: every raster must have the form [T, N]")
-
-    @property
-    def timesteps(self) -> int:
-        """Timesteps T of the cycle."""
-        return next((raster.shape[0] for raster in self.rasters.values()), 0)
-
-
-@dataclass(frozen=True)
 class ChannelDeltas:
     """Changes that a brain asks for: ``values`` float64[T, C], by timestep and channel.
 
@@ -114,6 +78,51 @@ class ChannelDeltas:
                 f"channel deltas must have the form [T, {len(self.names)}],"
                 f" not {list(self.values.shape)}"
             )
+        if len(set(self.names)) != len(self.names):
+            raise ContractError(f"channel deltas must name each channel once, not {self.names}")
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The output spikes of one cycle of a brain.
+
+    Parameters
+    ----------
+    run : the run's id; a brain start makes a new one.
+    number : counts from 0 within a run.
+    rasters : {output id: uint8[T, N]} of 0 and 1, T timesteps of ``dt`` s; empty where there are
+        ``deltas``.
+    dt : s, > 0.
+    stamp : s, robot time at the start of the cycle.
+    observed : s, robot time of the newest observation in it.
+    telemetry : figures for people, such as ``rate_hz`` of a population.
+    deltas : changes that the brain itself gave instead of spikes, if it did.
+    """
+
+    run: str
+    number: int
+    rasters: Mapping[str, NDArray[np.uint8]]
+    dt: float
+    stamp: float
+    observed: float
+    telemetry: Mapping[str, float] = field(default_factory=dict)
+    deltas: ChannelDeltas | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ContractError(f"cycle {self.number}: dt must be greater than 0 s, not {self.dt}")
+        lengths = {raster.shape[0] for raster in self.rasters.values()}
+        if any(raster.ndim != 2 for raster in self.rasters.values()) or len(lengths) > 1:
+            raise ContractError(f"cycle {self.number}: every raster must have the form [T, N]")
+        if self.deltas is not None and self.rasters:
+            raise ContractError(f"cycle {self.number}: must have rasters or deltas, not both")
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps T of the cycle."""
+        if self.deltas is not None:
+            return int(self.deltas.values.shape[0])
+        return next((raster.shape[0] for raster in self.rasters.values()), 0)
 
 
 @dataclass(frozen=True)

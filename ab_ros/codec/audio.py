@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.codec.encoder import RateEncoder
+from ab_ros.codec.trains import code_setting
 from ab_ros.config import parse, setting
 from ab_ros.errors import ConfigError, ObservationError
 from ab_ros.values import Observation
@@ -38,6 +39,7 @@ class SpectrumSettings:
     )
     current: float = setting(10.0, doc="Current of the loudest band.", ge=0, le=1e6)
     max_rate: float = setting(200.0, doc="Rate of the loudest band.", unit="Hz", gt=0, le=1000)
+    code: str = code_setting()
 
     def __post_init__(self) -> None:
         if self.lowest >= self.top:
@@ -264,14 +266,20 @@ def waveform(observation: Observation) -> NDArray[np.float64]:
 
 
 class SpectrumEncoder(RateEncoder):
-    """Sound as regular-rate trains of one neuron per band; the newest window counts.
+    """Sound as the rates of one neuron per band; the newest window counts.
 
+    The bands are evenly spaced in the logarithm of the frequency, much as places along the cochlea
+    are (D. D. Greenwood, "A cochlear frequency-position function for several species", Journal of
+    the Acoustical Society of America 87, 1990); a rate is proportional to the band's amplitude.
     :meth:`currents` gives currents instead, for an engine that is driven by them.
     """
 
+    settings_type = SpectrumSettings
+    kinds = ("Audio",)
+
     def __init__(self, settings: SpectrumSettings | None = None, seed: int = 0) -> None:
         self.settings = settings or SpectrumSettings()
-        super().__init__(self.settings.bands, seed)
+        super().__init__(self.settings.bands, seed, self.settings.code)
         self.spectrum = Spectrum(self.settings)
 
     def currents(self, observation: Observation) -> NDArray[np.float64]:

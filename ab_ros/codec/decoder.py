@@ -35,6 +35,7 @@ of an odd population belongs to neither) and *s* all spikes of a timestep:
 - ``bipolarScalar``: +1 if a > b, −1 if a < b, else 0 (winner takes all)
 """
 
+_UINT8 = np.dtype(np.uint8)
 _ALIASES = {
     "node_id": "population",
     "nodeId": "population",
@@ -190,6 +191,7 @@ class _Columns:
     min_step: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    clamped: bool
 
 
 class SpikeDecoder:
@@ -221,45 +223,35 @@ class SpikeDecoder:
         self.channels: tuple[str, ...] = tuple(dict.fromkeys(e.channel for e in entries))
         self._sizes = dict(sizes)
         self._mapped = tuple(dict.fromkeys(e.population for e in entries))
-        self._neurons = sum(self._sizes[p] for p in self._mapped)
-        self._build_segments()
+        self._widths = [self._sizes[population] for population in self._mapped]
+        self._neurons = sum(self._widths)
+        self._weights = self._build_weights()
         self._columns = self._build_columns()
         self._to_channel = np.zeros((len(entries), len(self.channels)))
         for index, entry in enumerate(entries):
             self._to_channel[index, self.channels.index(entry.channel)] = 1.0
-        self._split = np.array([e.scheme == "bipolarSplit" for e in entries])
-        self._sum = np.array([e.scheme == "addition" for e in entries])
-        self._boolean = np.array([e.scheme == "booleanThreshold" for e in entries])
-        self._scalar = np.array([e.scheme == "bipolarScalar" for e in entries])
-        self._spikes = np.zeros((0, max(self._neurons, 1)), dtype=np.uint8)
+        schemes = np.array([e.scheme for e in entries])
+        self._boolean = np.flatnonzero(schemes == "booleanThreshold")
+        self._scalar = np.flatnonzero(schemes == "bipolarScalar")
+        self._spikes = np.zeros((0, len(self._weights)), dtype=np.float32)
 
-    def _build_segments(self) -> None:
-        """Cut the row of all mapped neurons into halves and odd trailing neurons.
+    def _build_weights(self) -> NDArray[np.float32]:
+        """Lay all mapped neurons side by side; weigh each of them for every entry.
 
-        ``np.add.reduceat`` then counts all segments of all populations in one call; it has no
-        notion of an empty segment, so those point to a column of zeros behind the last.
+        One product of matrices then counts all that entries want counted: exactly, because these
+        are small integers.
         """
-        starts: list[int] = []
-        parts: dict[str, list[int | None]] = {}
-        self._slices: dict[str, slice] = {}
-        at = 0
-        for population in self._mapped:
-            size = self._sizes[population]
-            self._slices[population] = slice(at, at + size)
-            half = size // 2
-            parts[population] = []
-            for length in (half, half, size - 2 * half):
-                parts[population].append(len(starts) if length else None)
-                if length:
-                    starts.append(at)
-                at += length
-        zeros = len(starts)
-        self._starts = np.array(starts, dtype=np.intp)
-        columns = [
-            [zeros if part is None else part for part in parts[entry.population]]
-            for entry in self.entries
-        ]
-        self._first, self._second, self._odd = np.array(columns, dtype=np.intp).T
+        ends = dict(zip(self._mapped, np.cumsum(self._widths), strict=True))
+        weights = np.zeros((max(self._neurons, 1), len(self.entries)), dtype=np.float32)
+        for index, entry in enumerate(self.entries):
+            end = ends[entry.population]
+            column = weights[end - self._sizes[entry.population] : end, index]
+            if entry.scheme in ("addition", "booleanThreshold"):
+                column[:] = 1.0
+            else:
+                half = len(column) // 2
+                column[:half], column[half : 2 * half] = 1.0, -1.0
+        return weights
 
     def _build_columns(self) -> _Columns:
         clamps = [e.clamp or (-math.inf, math.inf) for e in self.entries]
@@ -272,6 +264,7 @@ class SpikeDecoder:
             min_step=np.array([e.min_step for e in self.entries]),
             lower=np.array([lower for lower, _ in clamps]),
             upper=np.array([upper for _, upper in clamps]),
+            clamped=any(e.clamp is not None for e in self.entries),
         )
 
     def decode(self, rasters: Mapping[str, NDArray[np.uint8]]) -> ChannelDeltas:
@@ -293,15 +286,12 @@ class SpikeDecoder:
             if a population is unknown or missing, or a raster does not have the form uint8[T, N]
             of 0 and 1.
         """
-        counts = self._count(self._gather(rasters))
-        first, second = counts[:, self._first], counts[:, self._second]
-        total = first + second + counts[:, self._odd]
-        value = np.zeros(total.shape)
-        np.subtract(first, second, out=value, where=self._split, casting="unsafe")
-        np.copyto(value, total, where=self._sum)
-        np.copyto(value, total >= self._columns.threshold, where=self._boolean)
-        if self._scalar.any():
-            np.copyto(value, np.sign(first - second), where=self._scalar)
+        value = np.matmul(self._gather(rasters), self._weights).astype(np.float64)
+        if self._boolean.size:
+            chosen = self._boolean
+            value[:, chosen] = value[:, chosen] >= self._columns.threshold[chosen]
+        if self._scalar.size:
+            value[:, self._scalar] = np.sign(value[:, self._scalar])
         # A delta too large for a float becomes infinite; the safety stage refuses such a frame.
         with np.errstate(over="ignore", invalid="ignore"):
             return ChannelDeltas(self.channels, self._shape(value) @ self._to_channel)
@@ -310,15 +300,37 @@ class SpikeDecoder:
         """Turn values of the schemes into deltas, in place; [T, entries]."""
         columns = self._columns
         value *= columns.unit
-        size = np.abs(value)
-        value[size < columns.deadzone] = 0.0
-        small = (value != 0.0) & (size < columns.min_step)
-        np.copyto(value, np.copysign(columns.min_step, value), where=small)
-        np.clip(value, columns.lower, columns.upper, out=value)
+        if columns.deadzone.any():
+            value[np.abs(value) < columns.deadzone] = 0.0
+        if columns.min_step.any():
+            small = (value != 0.0) & (np.abs(value) < columns.min_step)
+            np.copyto(value, np.copysign(columns.min_step, value), where=small)
+        if columns.clamped:
+            np.maximum(value, columns.lower, out=value)
+            np.minimum(value, columns.upper, out=value)
         return value
 
-    def _gather(self, rasters: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def _gather(self, rasters: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Lay the mapped rasters side by side into the preallocated buffer, checking each."""
+        mapped = [rasters[population] for population in self._mapped if population in rasters]
+        timesteps = len(mapped[0]) if mapped and mapped[0].ndim else 0
+        usual = len(mapped) == len(self._mapped) and rasters.keys() <= self._sizes.keys()
+        for raster, size in zip(mapped, self._widths, strict=False):
+            if raster.shape != (timesteps, size) or raster.dtype is not _UINT8:
+                usual = False
+        if not usual:
+            self._check(rasters)
+        if self._spikes.shape[0] != timesteps:
+            self._spikes = np.zeros((timesteps, len(self._weights)), dtype=np.float32)
+        spikes = self._spikes
+        np.concatenate(mapped, axis=1, out=spikes[:, : self._neurons], casting="unsafe")
+        if spikes.size and spikes.max() > 1.0:
+            worst = next(p for p in self._mapped if rasters[p].size and rasters[p].max() > 1)
+            raise ContractError(f"population {worst!r}: raster must hold 0 and 1 only")
+        return spikes
+
+    def _check(self, rasters: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Say what is wrong with rasters, if anything is."""
         unknown = rasters.keys() - self._sizes.keys()
         if unknown:
             raise ContractError(
@@ -348,19 +360,6 @@ class SpikeDecoder:
                     f" others have {timesteps}"
                 )
             timesteps = raster.shape[0]
-            if self._spikes.shape[0] != timesteps:
-                self._spikes = np.zeros((timesteps, max(self._neurons, 1)), dtype=np.uint8)
-            self._spikes[:, self._slices[population]] = raster
-        if self._spikes.size and int(self._spikes.max()) > 1:
-            worst = next(p for p in self._mapped if rasters[p].size and rasters[p].max() > 1)
-            raise ContractError(f"population {worst!r}: raster must hold 0 and 1 only")
-        return self._spikes
-
-    def _count(self, spikes: NDArray[np.uint8]) -> NDArray[np.int64]:
-        counts = np.zeros((spikes.shape[0], self._starts.size + 1), dtype=np.int64)
-        if self._starts.size and spikes.shape[0]:
-            counts[:, :-1] = np.add.reduceat(spikes, self._starts, axis=1, dtype=np.int64)
-        return counts
 
 
 def decode_bits(entry: MappingEntry, bits: Sequence[int]) -> float:

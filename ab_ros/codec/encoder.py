@@ -1,25 +1,33 @@
-"""The encoder port, the regular-rate code that encoders share, and the choice by name."""
+"""The encoder port, and what encoders share that give each neuron a rate."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_ros.codec.trains import CODES
 from ab_ros.values import Observation
 
 
 class Encoder(ABC):
     """Turns samples of one input into a raster, cycle by cycle.
 
+    A class that a configuration can choose has ``settings_type`` and ``kinds``, and is made as
+    ``cls(settings, seed)``.
+
     Attributes
     ----------
+    settings_type : the frozen dataclass of its settings (:func:`ab_ros.config.setting`).
+    kinds : of the samples that it reads, such as ``("Scalar", "Vector")``.
     size : neurons of the input.
     """
 
+    settings_type: ClassVar[type[Any]]
+    kinds: ClassVar[tuple[str, ...]]
     size: int
 
     @abstractmethod
@@ -52,44 +60,20 @@ class Encoder(ABC):
         del state
 
 
-class RegularRate:
-    """Regular spike trains: a neuron of rate r spikes once every 1/r s.
-
-    Each neuron integrates its rate and spikes when the integral passes a whole number, so the
-    count over any time is exact to one spike (the noiseless limit of a rate code; Dayan & Abbott,
-    Theoretical Neuroscience, 2001, §1.4).  Phases are drawn from the seed so that equal rates do
-    not spike together.
-
-    Parameters
-    ----------
-    size : neurons.
-    seed : of the first phases.
-    """
-
-    def __init__(self, size: int, seed: int = 0) -> None:
-        self.phase = np.random.default_rng(seed).random(size)
-
-    def raster(self, rate: NDArray[np.float64], timesteps: int, dt: float) -> NDArray[np.uint8]:
-        """Return uint8[timesteps, size] for rates float64[size] in Hz, at most one spike per dt."""
-        step = np.minimum(rate * dt, 1.0)
-        reached = np.floor(self.phase + step * np.arange(1, timesteps + 1)[:, None])
-        raster = np.diff(reached, axis=0, prepend=0.0).astype(np.uint8)
-        self.phase = (self.phase + step * timesteps) - reached[-1]
-        return raster
-
-
 class RateEncoder(Encoder):
-    """An encoder that gives each neuron a rate, as a regular train.
+    """An encoder that gives each neuron a rate.
 
     Parameters
     ----------
     size : neurons.
-    seed : of the first phases.
+    seed : of the trains.
+    code : how rates become spikes, one of :data:`~ab_ros.codec.trains.CODES`.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, code: str = "regular") -> None:
         self.size = size
-        self._code = RegularRate(size, seed)
+        self.code = code
+        self._trains = CODES[code](size, seed)
 
     @abstractmethod
     def rates(self, observation: Observation) -> NDArray[np.float64]:
@@ -107,16 +91,16 @@ class RateEncoder(Encoder):
         """Return the raster of the next cycle; without a sample all neurons are silent."""
         if observation is None:
             return np.zeros((timesteps, self.size), np.uint8)
-        return self._code.raster(self.rates(observation), timesteps, dt)
+        return self._trains.raster(self.rates(observation), timesteps, dt)
 
     def reset(self, seed: int) -> None:
-        """Draw the phases anew."""
-        self._code = RegularRate(self.size, seed)
+        """Begin the trains anew."""
+        self._trains = CODES[self.code](self.size, seed)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
-        """Return the phases."""
-        return {"phase": self._code.phase}
+        """Return the state of the trains."""
+        return self._trains.state()
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take the phases back."""
-        self._code.phase = np.array(state["phase"], np.float64)
+        """Take the state of the trains back."""
+        self._trains.restore(state)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.codec.encoder import RateEncoder
+from ab_ros.codec.trains import code_setting
 from ab_ros.config import setting
 from ab_ros.errors import ObservationError, one_of
 from ab_ros.values import Observation
@@ -33,6 +34,7 @@ class SaliencySettings:
         2800.0, doc="Rate of all cells together when something is seen.", unit="Hz", gt=0, le=1e6
     )
     max_rate: float = setting(400.0, doc="Highest rate of one cell.", unit="Hz", gt=0, le=1000)
+    code: str = code_setting()
 
 
 def pixels(observation: Observation) -> NDArray[np.uint8]:
@@ -74,26 +76,71 @@ def saliency(image: NDArray[np.uint8], order: tuple[int, ...], colour: str) -> N
     return cv2.subtract(mine, cv2.max(planes[0], planes[1])).astype(np.float32) / np.float32(255)
 
 
-class SaliencyEncoder(RateEncoder):
-    """Where a colour stands out in the image, as regular-rate ON cells on a grid.
+def colour_saliency(observation: Observation, colour: str) -> NDArray[np.float32]:
+    """Return the :func:`saliency` of an image's pixels, float32[H, W].
 
-    The saliency is averaged to ``width`` × ``height`` cells, blurred, and its *sum* is normalised:
-    a near or a far object gives as many spikes.
+    Raises
+    ------
+    ObservationError
+        as :func:`pixels`.
     """
+    return saliency(pixels(observation), _CHANNELS.get(observation.format, (0, 1, 2)), colour)
+
+
+def brightness(observation: Observation, width: int, height: int) -> NDArray[np.float32]:
+    """Return how bright an image is on a grid of cells, float32[height, width] in [0, 1].
+
+    Colours count by the weights of ITU-R BT.601: 0.299 red, 0.587 green, 0.114 blue.
+
+    Raises
+    ------
+    ObservationError
+        if the image cannot be read, or is smaller than the grid.
+    """
+    image = pixels(observation)
+    _check_grid(observation, image, width, height)
+    if image.shape[2] == 1:
+        grey = image[:, :, 0]
+    elif observation.format == "bgr8":
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
+    else:
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+    # As floats, or the mean of a cell would be rounded to one of 256 levels.
+    small = cv2.resize(grey.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / np.float32(255)
+
+
+def _check_grid(
+    observation: Observation, image: NDArray[np.uint8], width: int, height: int
+) -> None:
+    if image.shape[0] < height or image.shape[1] < width:
+        raise ObservationError(
+            f"input {observation.id!r}: an image of {image.shape[1]}x{image.shape[0]} is"
+            f" smaller than the encoder's grid of {width}x{height}"
+        )
+
+
+class SaliencyEncoder(RateEncoder):
+    """Where a colour stands out in the image, as the rates of ON cells on a grid.
+
+    The saliency is a pixel's colour opponency (L. Itti, C. Koch and E. Niebur, "A model of
+    saliency-based visual attention for rapid scene analysis", IEEE PAMI 20, 1998).  It is averaged
+    to ``width`` × ``height`` cells, blurred, and its *sum* is normalised: a near or a far object
+    gives as many spikes.
+    """
+
+    settings_type = SaliencySettings
+    kinds = ("Image",)
 
     def __init__(self, settings: SaliencySettings, seed: int = 0) -> None:
         self.settings = settings
-        super().__init__(settings.width * settings.height, seed)
+        super().__init__(settings.width * settings.height, seed, settings.code)
 
     def rates(self, observation: Observation) -> NDArray[np.float64]:
         """Return the cells' rates, float64[size] in Hz, row by row from the upper left."""
         s = self.settings
         image = pixels(observation)
-        if image.shape[0] < s.height or image.shape[1] < s.width:
-            raise ObservationError(
-                f"input {observation.id!r}: an image of {image.shape[1]}x{image.shape[0]} is"
-                f" smaller than the encoder's grid of {s.width}x{s.height}"
-            )
+        _check_grid(observation, image, s.width, s.height)
         # On the small image first: averaging commutes with all but the opponency's cut at 0, and
         # the grid needs no more than a few pixels per cell.
         across, down = 4 * s.width, 4 * s.height

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.codec.encoder import RateEncoder
+from ab_ros.codec.readings import read_joints
+from ab_ros.codec.trains import code_setting
 from ab_ros.codec.tuning import GaussianTuning
 from ab_ros.config import setting
-from ab_ros.errors import ConfigError, ObservationError, one_of
+from ab_ros.errors import ConfigError
 from ab_ros.values import Observation
 
 
@@ -26,6 +28,7 @@ class JointPopulationSettings:
         1.0, doc="Sigma of a cell's tuning, in distances between centres.", gt=0, le=100
     )
     max_rate: float = setting(100.0, doc="Rate at a cell's centre.", unit="Hz", gt=0, le=1000)
+    code: str = code_setting()
 
     def __post_init__(self) -> None:
         if not self.joints:
@@ -37,29 +40,23 @@ class JointPopulationSettings:
 
 
 class JointPopulationEncoder(RateEncoder):
-    """Joint positions as Gaussian tuning curves, ``cells`` per joint, as regular-rate trains.
+    """Joint positions as Gaussian tuning curves, ``cells`` per joint.
 
-    See :class:`~ab_ros.codec.tuning.GaussianTuning`.
+    As ``population`` with these ``joints`` (A. Pouget, P. Dayan and R. Zemel, Nature Reviews
+    Neuroscience 1, 2000; see :class:`~ab_ros.codec.tuning.GaussianTuning`).
     """
+
+    settings_type = JointPopulationSettings
+    kinds = ("Proprioception",)
 
     def __init__(self, settings: JointPopulationSettings, seed: int = 0) -> None:
         self.settings = settings
-        super().__init__(settings.cells * len(settings.joints), seed)
+        super().__init__(settings.cells * len(settings.joints), seed, settings.code)
         self._tuning = GaussianTuning(
             settings.lower, settings.upper, settings.cells, settings.width
         )
 
     def rates(self, observation: Observation) -> NDArray[np.float64]:
         """Return the cells' rates, float64[size] in Hz, joint by joint."""
-        names = list(observation.meta.get("names", ()))
-        missing = [joint for joint in self.settings.joints if joint not in names]
-        if missing:
-            raise ObservationError(
-                f"input {observation.id!r}: joint states lack {', '.join(missing)}; they have"
-                f" {one_of(names)}"
-            )
-        table = np.asarray(observation.data, np.float64)
-        position = table[0, [names.index(joint) for joint in self.settings.joints]]
-        if not np.all(np.isfinite(position)):
-            raise ObservationError(f"input {observation.id!r}: joint positions must be finite")
+        position = read_joints(observation, self.settings.joints)
         return (self.settings.max_rate * self._tuning.response(position)).reshape(-1)

@@ -9,8 +9,11 @@ from numba import njit
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first use; keep the result on disk, if there is a place that can be written."""
-    options: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
+    """Compile on first use; keep the result on disk, if there is a place that can be written.
+
+    Other threads of Python run while a kernel does: a robot's commands do not wait for a brain.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "nogil": True}
     try:
         kernel: Callable[..., Any] = njit(cache=True, **options)(function)
     except RuntimeError:

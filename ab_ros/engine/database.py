@@ -1,10 +1,11 @@
 """The brain file: an SQLite database of named texts and arrays, written atomically.
 
 All arrays lie end to end, in the order in which they were given, each on a multiple of 64 bytes.
-This stream is stored in chunks of 8 MB, and ``array`` says where in it each array lies.  Texts,
-the list of arrays and chunks have checksums (CRC-32).
+This stream is stored in chunks of 8 MB, and ``directory`` says which texts there are, and where in
+the stream each array lies.  Texts, directory and chunks have checksums (CRC-32).
 
-Version 1 had every array in a row of its own, in NumPy's format; such files are read still.
+Files of older versions are read still: version 2 did not list its texts, version 1 had every array
+in a row of its own, in NumPy's format.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from numpy.typing import NDArray
 from ab_ros.errors import BrainFileError, one_of
 
 APPLICATION_ID = 0x61625253  # "abRS"
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
+SCHEMA_VERSION = 3
+READABLE = (1, 2, 3)
 _ALIGNMENT = 64
 _CHUNK = 8 * 2**20  # a multiple of the alignment
 
 _SCHEMA = """
 CREATE TABLE text (name TEXT PRIMARY KEY, crc INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE directory (bytes INTEGER NOT NULL, crc INTEGER NOT NULL, arrays TEXT NOT NULL);
+CREATE TABLE directory (bytes INTEGER NOT NULL, crc INTEGER NOT NULL, content TEXT NOT NULL);
 CREATE TABLE chunk (number INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL);
 """
 # The file is new and nobody else's: what protects against half a write is the rename at the end.
@@ -95,8 +96,12 @@ def read_brain_file(path: Path) -> tuple[Texts, Arrays]:
         if the file is missing, truncated, damaged, of another program or of an unknown version.
     """
     path = Path(path)
+    if path.is_dir():
+        raise BrainFileError(f"{path}: is a folder; give the path of a brain file in it")
     if not path.is_file():
         raise BrainFileError(f"{path}: there is no such brain file")
+    if not path.stat().st_size:
+        raise BrainFileError(f"{path}: is empty")
     try:
         address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as database:
@@ -116,8 +121,17 @@ def read_brain_file(path: Path) -> tuple[Texts, Arrays]:
                     f"{path}: has schema version {version}, this ab_ros reads"
                     f" {one_of(READABLE)}{newer}"
                 )
-            return _read_1(database, path) if version == 1 else _read_2(database, path)
-    except (sqlite3.Error, ValueError, TypeError, KeyError, OSError, EOFError) as error:
+            read = {1: _read_1, 2: _read_2, 3: _read_3}[version]
+            return read(database, path)
+    except (
+        sqlite3.Error,
+        AttributeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+        EOFError,
+    ) as error:
         raise BrainFileError(f"{path}: is not a readable brain file: {error}") from error
 
 
@@ -135,7 +149,7 @@ def _write(
         form = np.lib.format.dtype_to_descr(array.dtype)
         directory.append([name, form, list(array.shape), start])
         start += array.nbytes
-    listed = json.dumps(directory)
+    listed = json.dumps({"texts": list(texts), "arrays": directory})
     database.execute(
         "INSERT INTO directory VALUES (?, ?, ?)", (start, zlib.crc32(listed.encode()), listed)
     )
@@ -174,16 +188,40 @@ def _chunks(arrays: Mapping[str, NDArray[Any]], size: int) -> Iterator[memoryvie
         yield view[:filled]
 
 
+def _read_3(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
+    texts = _read_texts(database, path)
+    size, content = _read_directory(database, path, "content")
+    listed, found = content["texts"], list(texts)
+    if sorted(listed) != sorted(found):
+        lost = ", ".join(map(repr, set(listed) - set(found))) or "none"
+        raise BrainFileError(f"{path}: the texts are damaged (of those listed, it lacks {lost})")
+    return texts, _read_arrays(database, path, size, content["arrays"])
+
+
 def _read_2(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
+    size, directory = _read_directory(database, path, "arrays")
+    return _read_texts(database, path), _read_arrays(database, path, size, directory)
+
+
+def _read_texts(database: sqlite3.Connection, path: Path) -> Texts:
     texts = {}
     for name, crc, text in database.execute("SELECT name, crc, value FROM text"):
         if _crc(name, text) != crc:
             raise BrainFileError(f"{path}: text {name!r} is damaged (checksum differs)")
         texts[name] = text
-    row = database.execute("SELECT bytes, crc, arrays FROM directory").fetchone()
+    return texts
+
+
+def _read_directory(database: sqlite3.Connection, path: Path, column: str) -> tuple[int, Any]:
+    row = database.execute(f"SELECT bytes, crc, {column} FROM directory").fetchone()
     if row is None or zlib.crc32(row[2].encode()) != row[1]:
         raise BrainFileError(f"{path}: the list of arrays is damaged (checksum differs)")
-    size, directory = row[0], json.loads(row[2])
+    return row[0], json.loads(row[2])
+
+
+def _read_arrays(
+    database: sqlite3.Connection, path: Path, size: int, directory: list[list[Any]]
+) -> Arrays:
     if not 0 <= size <= path.stat().st_size:
         raise BrainFileError(f"{path}: is truncated: its arrays take {size} bytes")
     stream = np.empty(size, np.uint8)
@@ -202,7 +240,7 @@ def _read_2(database: sqlite3.Connection, path: Path) -> tuple[Texts, Arrays]:
         raise BrainFileError(
             f"{path}: is truncated: has {filled} of the {size} bytes of its arrays"
         )
-    return texts, {
+    return {
         name: _array(stream, _dtype(form), shape, start) for name, form, shape, start in directory
     }
 

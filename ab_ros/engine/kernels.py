@@ -1,6 +1,7 @@
 """The Numba kernel that ticks a circuit: the NumPy path, operation by operation, bit for bit.
 
-No fast-math and no parallel loops: both would change the order of floating-point operations.
+No fast-math and no parallel loops: both would change the order of floating-point operations.  Other
+threads of Python go on meanwhile.
 """
 
 from __future__ import annotations

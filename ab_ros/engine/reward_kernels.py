@@ -1,4 +1,7 @@
-"""Numba kernels for rewards, which come between ticks; see :mod:`~ab_ros.engine.kernels`."""
+"""Numba kernels for rewards, which come between ticks; see :mod:`~ab_ros.engine.kernels`.
+
+Other threads of Python go on meanwhile, here as there.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Numba kernels of synapses: the same operations in the same order as the NumPy path, bit for bit.
 
-Values stored as float32 are widened to float64 before any arithmetic, as the NumPy path does.
+Values stored as float32 are widened to float64 before any arithmetic, as the NumPy path does; no
+kernel keeps other threads of Python waiting.
 
 What a target's spike does to plastic and reward-modulated synapses waits until the synapse is
 *settled*: when its presynaptic neuron fires next, and lies in the cache anyway, or when it is asked
