@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ab_ros.motion.groups import Command
-from ab_ros.motion.integrate import Floats
+from ab_ros.motion.pursuit import Floats
 from ab_ros.motion.safety import Code, State
 from ab_ros.values import ChannelDeltas
 

@@ -4,7 +4,8 @@ Spikes come in bursts, so that the wished path of a joint, its start plus the ru
 deltas, jumps.  A limiter that clips each timestep's delta would lose most of every burst.  Here the
 joint *pursues* the wished path: at every timestep it moves towards it as fast as velocity and
 acceleration allow while it can still brake before it (time-optimal pursuit).  A burst is thus
-spread over the rest of its cycle, and nothing is lost that the limits allow.
+spread over the rest of its cycle, and nothing is lost that the limits allow.  The loop that does it
+is :func:`ab_ros.motion.pursuit.pursue`.
 
 Time is discrete.  With dt the timestep, s_k the position at its end and v_k = (s_k − s_{k−1}) / dt,
 
@@ -24,32 +25,32 @@ joint could not reach by then is dropped, and reported: wishes never pile up ove
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ab_ros.motion.pursuit import Floats
 
-_ON_GRID = 1e-6  # part of a timestep: closer than this to its end counts as its end
+ON_GRID = 1e-6  # part of a timestep: closer than this to its end counts as its end
 
 
-def approach_speed(distance: float, change: float, dt: float) -> float:
-    """Return the largest speed of the next timestep from which a joint still stops in time.
+def approach_speed(distance: Floats, change: Floats, dt: float) -> Floats:
+    """Return the largest speeds of the next timestep from which joints still stop in time; [C].
 
     Parameters
     ----------
-    distance : to the point that must not be passed, >= 0.
-    change : largest change of speed per timestep, a_max · dt, > 0; may be infinite.
+    distance : float64[C], to the point that must not be passed, >= 0, finite.
+    change : float64[C], largest change of speed per timestep, a_max · dt, > 0; may be infinite.
     dt : timestep, s, > 0.
     """
     x = distance / (change * dt)
-    if x <= 1.0:
-        return distance / dt
-    whole = math.floor((math.sqrt(1.0 + 8.0 * x) - 1.0) * 0.5)
-    return (x / (whole + 1.0) + whole * 0.5) * change
+    whole = np.floor((np.sqrt(1.0 + 8.0 * x) - 1.0) * 0.5)
+    with np.errstate(invalid="ignore"):  # 0 · inf, where the other branch is taken
+        far = (x / (whole + 1.0) + whole * 0.5) * change
+    speed: Floats = np.where(x <= 1.0, distance / dt, far)
+    return speed
 
 
 def braking_distance(speed: Floats, change: Floats, dt: float) -> Floats:
@@ -59,94 +60,6 @@ def braking_distance(speed: Floats, change: Floats, dt: float) -> Floats:
     # An infinite change stops at once; 0 · inf would be NaN.
     finite = np.where(np.isinf(change), 0.0, change)
     return np.copysign(dt * (steps * size - finite * steps * (steps + 1.0) * 0.5), speed)
-
-
-class Track(NamedTuple):
-    """What :func:`pursue` makes of one joint's wishes."""
-
-    positions: list[float]
-    speed: float
-    wish: float
-    clipped: bool
-    capped: bool
-
-
-def pursue(
-    position: float,
-    speed: float,
-    wish: float,
-    deltas: Sequence[float],
-    lower: float,
-    upper: float,
-    top_speed: float,
-    change: float,
-    dt: float,
-) -> Track:
-    """Follow the wished path of one joint through a cycle.
-
-    Parameters
-    ----------
-    position, speed : where the joint starts; it must be able to brake within [lower, upper].
-    wish : where its wished path starts, within [lower, upper].
-    deltas : changes of the wish, one per timestep.
-    lower, upper : bounds of the path; the wish is held inside at every timestep, so that a joint
-        at its limit leaves it with the first delta that points inside.
-    top_speed : > 0.
-    change : largest change of speed per timestep, > 0; may be infinite.
-    dt : timestep, s.
-
-    Returns
-    -------
-    Track
-        positions at the end of each timestep, the last speed, the wish at the end, and whether
-        bounds clipped the wish and whether ``top_speed`` held the joint back.
-    """
-    positions: list[float] = []
-    append = positions.append
-    clipped = capped = False
-    unit = change * dt
-    sqrt = math.sqrt
-    for delta in deltas:
-        if delta != 0.0:
-            wish += delta
-            if wish > upper:
-                wish, clipped = upper, True
-            elif wish < lower:
-                wish, clipped = lower, True
-        if wish == position and speed == 0.0:
-            append(position)
-            continue
-        way = wish - position
-        x = (way if way >= 0.0 else -way) / unit
-        if x <= 1.0:
-            aim = way / dt
-        else:  # approach_speed, written out: this loop is the motor node's hot path
-            whole = int((sqrt(1.0 + 8.0 * x) - 1.0) * 0.5)
-            aim = (x / (whole + 1.0) + whole * 0.5) * change
-            if way < 0.0:
-                aim = -aim
-        if aim > top_speed:
-            aim, capped = top_speed, True
-        elif aim < -top_speed:
-            aim, capped = -top_speed, True
-        if aim > speed + change:
-            aim = speed + change
-        elif aim < speed - change:
-            aim = speed - change
-        elif x <= 1.0 and aim * dt == way:
-            speed = aim
-            position = wish
-            append(position)
-            continue
-        speed = aim
-        position += speed * dt
-        # Rounding may carry it a last bit across a bound.
-        if position > upper:
-            position = upper
-        elif position < lower:
-            position = lower
-        append(position)
-    return Track(positions, speed, wish, clipped, capped)
 
 
 @dataclass(frozen=True)
@@ -161,6 +74,7 @@ class PositionPlan:
     change : float64[C], largest change of speed per timestep, for the tail.
     dt : timestep, s.
     started : s, robot time of the start.
+    stopping : whether it is the way of a stop, not a cycle.
     """
 
     points: Floats
@@ -169,6 +83,7 @@ class PositionPlan:
     change: Floats
     dt: float
     started: float
+    stopping: bool = field(default=False, kw_only=True)
 
     @classmethod
     def at_rest(cls, position: Floats, dt: float, started: float) -> PositionPlan:
@@ -184,6 +99,16 @@ class PositionPlan:
         return len(self.points) - 1
 
     @property
+    def start(self) -> Floats:
+        """Positions at the start; [C]."""
+        return self.points[0]
+
+    @property
+    def speed_at_start(self) -> Floats:
+        """Speeds at the start; [C]."""
+        return self.start_speed
+
+    @cached_property
     def rest(self) -> Floats:
         """Where it comes to rest; [C]."""
         rest: Floats = self.points[-1] + braking_distance(self.end_speed, self.change, self.dt)
@@ -194,28 +119,39 @@ class PositionPlan:
         """Timesteps of the tail until all joints rest."""
         return int(np.floor(np.abs(self.end_speed) / self.change).max(initial=0.0))
 
+    def extremes(self) -> Floats:
+        """Return points between which all of its path lies; [P, C]."""
+        return np.concatenate((self.points, self.rest[None, :]))
+
     def positions_at(self, steps: NDArray[np.int64]) -> Floats:
         """Return positions at the end of whole timesteps >= 0; [len(steps), C]."""
-        inside = np.minimum(steps, self.timesteps)
-        after = (steps - inside)[:, None].astype(np.float64)
-        size = np.abs(self.end_speed)
-        after = np.minimum(after, np.floor(size / self.change))
-        change = np.where(np.isinf(self.change), 0.0, self.change)
-        way = self.dt * (after * size - change * after * (after + 1.0) * 0.5)
-        positions: Floats = self.points[inside] + np.copysign(way, self.end_speed)
+        positions: Floats = self.points[np.minimum(steps, self.timesteps)]
+        tail = steps > self.timesteps
+        if tail.any() and self.end_speed.any():
+            after = (steps[tail] - self.timesteps)[:, None].astype(np.float64)
+            size = np.abs(self.end_speed)
+            after = np.minimum(after, np.floor(size / self.change))
+            change = np.where(np.isinf(self.change), 0.0, self.change)
+            way = self.dt * (after * size - change * after * (after + 1.0) * 0.5)
+            positions[tail] += np.copysign(way, self.end_speed)
         return positions
+
+    def around(self, steps: NDArray[np.int64]) -> Floats:
+        """Return positions before, at and after timesteps >= 1; [3, len(steps), C]."""
+        found = self.positions_at(np.concatenate((steps - 1, steps, steps + 1)))
+        return found.reshape(3, steps.size, -1)
 
     def state_at(self, time: float) -> tuple[Floats, Floats]:
         """Return positions and speeds at a robot time (before the start: at the start)."""
         steps = (time - self.started) / self.dt
-        if not steps > _ON_GRID:
-            return self.points[0].copy(), self.start_speed.copy()
+        if not steps > ON_GRID:
+            return self.start.copy(), self.speed_at_start.copy()
         last = self.timesteps + self.tail + 1
         if steps >= last:
-            return self.rest, np.zeros(self.start_speed.size)
-        before = math.floor(steps + _ON_GRID)
+            return self.rest.copy(), np.zeros(self.start_speed.size)
+        before = math.floor(steps + ON_GRID)
         part = max(steps - before, 0.0)
-        if part < _ON_GRID:
+        if part < ON_GRID:
             before, part = before - 1, 1.0
         low, high = self.positions_at(np.array([before, before + 1]))
         return low + part * (high - low), (high - low) / self.dt
@@ -224,24 +160,31 @@ class PositionPlan:
         """Return positions and speeds from which the next plan goes on.
 
         In lockstep (``chained``) that is the end of the cycle, before the tail, because the robot
-        has advanced by just that, whether or not word of its clock has arrived.  A plan of braking
-        alone has no cycle, and goes by the clock.
+        has advanced by just that, whether or not word of its clock has arrived.  A stop has no
+        cycle, and goes by the clock.
         """
-        if chained and self.timesteps:
+        if self.ends(chained):
             return self.points[-1].copy(), self.end_speed.copy()
         return self.state_at(time)
 
-    def sample(self, stride: int, most: int = 0) -> tuple[Floats, Floats, Floats, int]:
+    def ends(self, chained: bool) -> bool:
+        """Return whether the next plan goes on from the end of the cycle, whatever the time."""
+        return chained and self.timesteps > 0 and not self.stopping
+
+    def sample(
+        self, stride: int, most: int = 0, tail_stride: int = 0
+    ) -> tuple[Floats, Floats, Floats, int]:
         """Return times [P] (s from the start), positions [P, C], speeds [P, C], and the cycle's P.
 
         The first point is one stride (in timesteps) after the start; the last one is at rest.
-        ``most`` bounds the number of points of the tail by a wider stride; 0 leaves it.
+        ``tail_stride`` is that of the tail, 0 the same; ``most`` bounds the number of the tail's
+        points by a wider one, 0 leaves it.
         """
         inner = self.timesteps // stride
         left = self.timesteps + self.tail - inner * stride
-        wide = stride
-        if most and left > most * stride:
-            wide = stride * math.ceil(left / (most * stride))
+        wide = tail_stride or stride
+        if most and left > most * wide:
+            wide *= math.ceil(left / (most * wide))
         outer = max(math.ceil(left / wide), 0 if inner else 1)
         steps = np.concatenate(
             (
@@ -249,51 +192,77 @@ class PositionPlan:
                 inner * stride + np.arange(1, outer + 1, dtype=np.int64) * wide,
             )
         )
-        positions = self.positions_at(steps)
+        before, positions, after = self.around(steps)
         # The speed at a point is the mean of those before and after it: a controller's cubic
         # spline then keeps the acceleration where it is constant.
-        speeds = (self.positions_at(steps + 1) - self.positions_at(steps - 1)) / (2.0 * self.dt)
+        speeds = (after - before) / (2.0 * self.dt)
         speeds[-1] = 0.0
         return steps.astype(np.float64) * self.dt, positions, speeds, inner
 
 
 @dataclass(frozen=True)
-class VelocityPlan:
-    """Planned velocities of a group: constant within a timestep, and after the last one.
+class LevelPlan:
+    """Planned velocities or efforts of a group: constant within a timestep, and after the last one.
 
-    ``points`` is float64[T + 1, C], ``points[0]`` the velocity before the start; ``stopping`` says
-    that it is the ramp of a stop, not a cycle.
+    Parameters
+    ----------
+    points : float64[T + 1, C], ``points[0]`` what held before the start.
+    dt, started : as in :class:`PositionPlan`.
+    stopping : whether it is the ramp of a stop, not a cycle.
+    after : how many of the T timesteps lie after the cycle.
     """
 
     points: Floats
     dt: float
     started: float
     stopping: bool = False
+    after: int = 0
 
     @property
     def timesteps(self) -> int:
         """Timesteps T."""
         return len(self.points) - 1
 
-    def velocity_at(self, time: float) -> Floats:
-        """Return the velocities that hold at a robot time; [C]."""
-        steps = math.floor((time - self.started) / self.dt + _ON_GRID)
-        points: Floats = self.points[min(max(steps, 0), self.timesteps)].copy()
-        return points
+    def levels_at(self, steps: NDArray[np.int64]) -> Floats:
+        """Return what holds in whole timesteps >= 0; [len(steps), C]."""
+        return self.points[np.minimum(steps, self.timesteps)]
+
+    def played(self, since: float, now: float) -> LevelPlan:
+        """Return the plan as it stands ``since`` s after its start, whatever the clock showed."""
+        return replace(self, started=now - since)
+
+    def step_at(self, time: float) -> int:
+        """Return the timestep, 0 or more, that is over at a robot time."""
+        steps = (time - self.started) / self.dt + ON_GRID
+        return math.floor(min(max(steps, 0.0), self._settled))
+
+    @property
+    def _settled(self) -> float:
+        """A timestep from which on nothing changes."""
+        return float(self.timesteps)
+
+    def level_at(self, time: float) -> Floats:
+        """Return what holds at a robot time; [C]."""
+        level: Floats = self.levels_at(np.array([self.step_at(time)]))[0].copy()
+        return level
+
+    def next_step(self, time: float, chained: bool) -> int:
+        """Return the timestep after which the next plan goes on (see PositionPlan)."""
+        if chained and not self.stopping:
+            return self.timesteps - self.after
+        return self.step_at(time)
 
     def next_start(self, time: float, chained: bool) -> Floats:
-        """Return the velocities from which the next plan goes on (see PositionPlan)."""
-        return self.points[-1].copy() if chained and not self.stopping else self.velocity_at(time)
+        """Return what holds when the next plan begins; [C]."""
+        start: Floats = self.levels_at(np.array([self.next_step(time, chained)]))[0].copy()
+        return start
 
     def sample(self, stride: int) -> tuple[Floats, Floats, int]:
-        """Return times [P] (s from the start) and velocities [P, C], from one stride on."""
-        count = max(math.ceil(self.timesteps / stride), 1)
+        """Return times [P] (s from the start) and levels [P, C], from one stride on."""
+        count = max(math.ceil(self._settled / stride), 1)
         steps = np.arange(1, count + 1, dtype=np.int64) * stride
-        return (
-            steps.astype(np.float64) * self.dt,
-            self.points[np.minimum(steps, self.timesteps)],
-            self.timesteps // stride,
-        )
+        inner = self.timesteps if self.stopping else self.timesteps - self.after
+        return steps.astype(np.float64) * self.dt, self.levels_at(steps), inner // stride
 
 
 def ramp(start: Floats, aim: Floats, change: Floats, timesteps: int) -> Floats:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from ab_ros.config import setting
 from ab_ros.errors import ConfigError, one_of
+
+SMALLEST = 1e-9
+"""Smallest limit of a rate, a step or an effort: far below what a robot could show, far above where
+the quotients of two limits leave the range of floats."""
+FARTHEST = 10.0
+"""Largest distance that may lie between a command and where a joint is, rad or m."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,12 @@ class LimitSettings:
 
     lower: float | None = setting(None, doc="lowest position", unit="rad or m", live=True)
     upper: float | None = setting(None, doc="highest position", unit="rad or m", live=True)
-    velocity: float | None = setting(None, doc="largest speed", unit="1/s", gt=0.0, live=True)
+    velocity: float | None = setting(None, doc="largest speed", unit="1/s", ge=SMALLEST, live=True)
     acceleration: float | None = setting(
-        None, doc="largest acceleration; none if left out", unit="1/s²", gt=0.0, live=True
+        None, doc="largest acceleration; none if left out", unit="1/s²", ge=SMALLEST, live=True
     )
     step: float | None = setting(
-        None, doc="largest change from one point of a command to the next", gt=0.0, live=True
+        None, doc="largest change from one point of a command to the next", ge=SMALLEST, live=True
     )
     margin: float = setting(
         0.0, doc="distance kept to lower and upper", unit="rad or m", ge=0.0, live=True
@@ -36,7 +42,30 @@ class LimitSettings:
     measured: bool = setting(True, doc="whether joint_states has it")
     initial: float | None = setting(None, doc="where it starts if it is not measured")
     following_error: float | None = setting(
-        None, doc="largest distance of command and measurement; 0 is off", ge=0.0, live=True
+        None,
+        doc="largest distance of command and measurement; 0 is off",
+        unit="rad or m",
+        ge=0.0,
+        le=FARTHEST,
+        live=True,
+    )
+    jerk: float | None = setting(
+        None,
+        doc="largest change of acceleration, stops included; none if left out; needs an"
+        " acceleration",
+        unit="1/s³",
+        ge=SMALLEST,
+        live=True,
+    )
+    effort: float | None = setting(
+        None, doc="largest effort", unit="Nm or N", ge=SMALLEST, live=True
+    )
+    effort_rate: float | None = setting(
+        None,
+        doc="largest change of effort; none if left out; what limits forbid is taken away at once",
+        unit="1/s",
+        ge=SMALLEST,
+        live=True,
     )
 
 
@@ -49,12 +78,15 @@ class JointLimits:
     name : the channel, which for a joint is the joint's name.
     lower, upper : hard bounds, in rad or m; infinite where there are none.
     continuous : turns without end, so that it needs no bounds.
-    velocity : largest speed, > 0, in the channel's unit per s; infinite if unknown.
-    acceleration : > 0; infinite if there is no bound.
+    velocity : largest speed, at least 1e-9, in the channel's unit per s; infinite if unknown.
+    acceleration : at least 1e-9; infinite if there is no bound.
     step : largest change between successive points of a command; infinite if there is no bound.
     margin : commands stay this far inside the hard bounds.
     measured : whether its position comes from joint states; else it starts at ``initial``.
     following_error : largest distance of command and measurement; None for the general one.
+    jerk : largest change of acceleration, at least 1e-9; infinite if there is no bound.
+    effort : largest effort, Nm or N, at least 1e-9; infinite if unknown.
+    effort_rate : largest change of effort per s, at least 1e-9; infinite if there is no bound.
 
     Raises
     ------
@@ -73,6 +105,9 @@ class JointLimits:
     initial: float | None = None
     following_error: float | None = None
     continuous: bool = False
+    jerk: float = math.inf
+    effort: float = math.inf
+    effort_rate: float = math.inf
 
     def __post_init__(self) -> None:
         where = f"limits of {self.name!r}"
@@ -80,10 +115,10 @@ class JointLimits:
             raise ConfigError(
                 f"{where}: lower must be less than upper, not {self.lower} and {self.upper}"
             )
-        for what in ("velocity", "acceleration", "step"):
-            if not getattr(self, what) > 0.0:
+        for what in ("velocity", "acceleration", "step", "jerk", "effort", "effort_rate"):
+            if not getattr(self, what) >= SMALLEST:
                 raise ConfigError(
-                    f"{where}: {what} must be greater than 0, not {getattr(self, what)}"
+                    f"{where}: {what} must be at least {SMALLEST:g}, not {getattr(self, what)}"
                 )
         if not 0.0 <= self.margin < math.inf:
             raise ConfigError(f"{where}: margin must be finite and at least 0, not {self.margin}")
@@ -106,6 +141,11 @@ class JointLimits:
     def soft_upper(self) -> float:
         """Highest position that spikes can ask for."""
         return self.upper - self.margin
+
+    @property
+    def jerk_time(self) -> float:
+        """Time in which its acceleration may turn from one extreme to the other, s."""
+        return 2.0 * self.acceleration / self.jerk if math.isfinite(self.jerk) else 0.0
 
     @property
     def bounded(self) -> bool:
@@ -146,6 +186,18 @@ def limits_from_urdf(xml: str) -> dict[str, JointLimits]:
     return limits
 
 
+def mimics_from_urdf(xml: str) -> dict[str, str]:
+    """Return the joints of a URDF that follow another one, and which.
+
+    The URDF is one that :func:`limits_from_urdf` takes.
+    """
+    return {
+        joint.get("name", ""): mimic.get("joint", "")
+        for joint in ElementTree.fromstring(xml).iterfind("joint")
+        if (mimic := joint.find("mimic")) is not None
+    }
+
+
 def _refuse_doctype(xml: str) -> None:
     def refuse(*_: object) -> None:
         raise ConfigError("robot_description: must not declare a document type (<!DOCTYPE …>)")
@@ -168,8 +220,10 @@ def _urdf_joint(name: str, joint: ElementTree.Element) -> JointLimits:
     velocity = _number(name, limit, "velocity", math.inf)
     # Exporters write 0 where they know nothing; a joint that may not move needs no channel.
     velocity = velocity if velocity > 0.0 else math.inf
+    effort = _number(name, limit, "effort", math.inf)
+    effort = effort if effort > 0.0 else math.inf
     if continuous:
-        return JointLimits(name, velocity=velocity, continuous=True)
+        return JointLimits(name, velocity=velocity, continuous=True, effort=effort)
     lower, upper = _number(name, limit, "lower", 0.0), _number(name, limit, "upper", 0.0)
     if lower > upper:
         raise ConfigError(
@@ -183,7 +237,7 @@ def _urdf_joint(name: str, joint: ElementTree.Element) -> JointLimits:
         raise ConfigError(
             f"robot_description: joint {name!r}: nothing is left between {lower} and {upper}"
         )
-    return JointLimits(name, lower, upper, velocity)
+    return JointLimits(name, lower, upper, velocity, effort=effort)
 
 
 def _number(joint: str, element: ElementTree.Element, key: str, default: float) -> float:
@@ -224,6 +278,31 @@ def resolve_limits(
     }
 
 
+def narrowed(
+    known: Mapping[str, JointLimits], new: Mapping[str, JointLimits]
+) -> tuple[dict[str, JointLimits], tuple[str, ...]]:
+    """Return what both URDFs allow, and the joints of which the new one allows more.
+
+    Raises
+    ------
+    ConfigError
+        if nothing is allowed by both.
+    """
+    both = {**known, **new}
+    for name in known.keys() & new.keys():
+        old, other = known[name], new[name]
+        both[name] = replace(
+            other,
+            lower=max(old.lower, other.lower),
+            upper=min(old.upper, other.upper),
+            velocity=min(old.velocity, other.velocity),
+            effort=min(old.effort, other.effort),
+            continuous=old.continuous and other.continuous,
+        )
+    wider = [name for name in known if both[name] != new.get(name)]
+    return both, tuple(wider)
+
+
 def _merge(own: LimitSettings, base: JointLimits) -> JointLimits:
     if own.continuous and (own.lower is not None or own.upper is not None):
         raise ConfigError(f"limits.{base.name}: a continuous joint has no lower and upper")
@@ -247,5 +326,8 @@ def _merge(own: LimitSettings, base: JointLimits) -> JointLimits:
         measured=own.measured,
         initial=own.initial,
         following_error=own.following_error,
+        jerk=either(own.jerk, base.jerk),
+        effort=either(own.effort, base.effort),
+        effort_rate=either(own.effort_rate, base.effort_rate),
         continuous=own.continuous or (base.continuous and own.lower is None and own.upper is None),
     )

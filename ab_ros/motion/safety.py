@@ -5,7 +5,9 @@
     INACTIVE ──activate──▶ SEEDING ──fresh measured state──▶ ACTIVE ◀──fresh cycle──┐
         ▲                     ▲                                │                    │
         │                     ├── STALE_STATE, CLOCK_JUMP, ◀───┤                    │
-    deactivate                │   NON_FINITE clear themselves  ▼                    │
+    deactivate                │   NON_FINITE, STATE_JUMP,      │                    │
+        │                     │   DEADMAN, OTHER_SOURCE        │                    │
+        │                     │   clear themselves             ▼                    │
     (any state)               │                             HOLDING ──STALE_SPIKES──┘
                               └───────── ~/resume ◀── HALTED, FOLLOWING_ERROR, LIMIT_FAULT
 """
@@ -42,13 +44,32 @@ class Code(enum.IntEnum):
     BAD_FRAME = 11
     LATE_CYCLE = 12
     DRIFT = 13
+    DEADMAN = 14
+    OTHER_SOURCE = 15
+    STATE_JUMP = 16
 
 
 LATCHED = frozenset({Code.HALTED, Code.FOLLOWING_ERROR, Code.LIMIT_FAULT})
 """Reasons to hold that wait for ``~/resume``."""
 
-RESEEDING = frozenset({Code.STALE_STATE, Code.CLOCK_JUMP, Code.NON_FINITE})
-"""Reasons to hold that clear themselves with a fresh measured state, which seeds anew."""
+RESEEDING = frozenset(
+    {
+        Code.STALE_STATE,
+        Code.CLOCK_JUMP,
+        Code.NON_FINITE,
+        Code.STATE_JUMP,
+        Code.DEADMAN,
+        Code.OTHER_SOURCE,
+    }
+)
+"""Reasons to hold that clear themselves with a fresh measured state."""
+
+
+BARRED_BY = {Code.DEADMAN: "deadman", Code.OTHER_SOURCE: "other source"}
+"""Reasons to hold that last as long as somebody or something stands in the way; and their rules."""
+
+RELEASING = LATCHED | BARRED_BY.keys() | {Code.NOT_ACTIVE}
+"""Reasons to stop where the robot is measured, so that it lets go of what it pushes against."""
 
 
 class Machine:
@@ -98,6 +119,11 @@ class Clocks:
         self.leap = leap
         self.now = math.nan
         self.steady = math.nan
+        self._moved = -math.inf
+
+    def stands(self, steady: float) -> float:
+        """Return for how long the robot's clock has stood still by the steady one, s."""
+        return max(steady - self._moved, 0.0)
 
     def step(self, now: float, steady: float) -> str:
         """Take the present times; return what is wrong with them, or an empty text."""
@@ -105,6 +131,8 @@ class Clocks:
         if not math.isfinite(now):
             return f"the robot's clock shows {now}"
         self.now, self.steady = now, steady
+        if now != before:
+            self._moved = steady
         if math.isnan(before):
             return ""
         change = now - before

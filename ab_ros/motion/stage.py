@@ -8,16 +8,45 @@ What it guarantees of every :class:`~ab_ros.motion.groups.Command`, whatever com
 
 - values, speeds and times are finite; times are ascending and start one period ahead;
 - positions lie within the hard limits, and within the soft ones (less the margin) unless the joint
-  was measured outside of them, from where it may only move inside;
+  was measured outside of them, from where it may only move inside; a joint measured beyond a hard
+  limit by no more than ``fault_margin`` is brought inside, like any other motion;
 - from ``start`` on, through all points: successive positions differ by at most velocity · time and
-  by at most ``step``, successive velocities by at most acceleration · time (for velocity commands:
-  the values are within velocity, and change by at most acceleration · time and ``step``);
-- a position command ends at rest, within these limits, if nothing follows it;
-- ``start`` is the commanded state at the time of the command, or, after a seed or a stop from the
-  measured state, the measured position, brought inside the limits by at most ``fault_margin``.
+  by at most ``step``, successive velocities by at most acceleration · time, and successive
+  accelerations by at most jerk · time (for velocity commands: the values are within velocity, and
+  change by at most acceleration · time and ``step``, accelerations by at most jerk · time);
+- a position command ends at rest, within these limits, if nothing follows it; a velocity command
+  stops a joint before its soft limits, as far as it was measured, if nothing follows it;
+- efforts are within ``effort`` and grow by at most ``effort_rate`` · time and ``step``; none points
+  outward for a joint that is at its soft limit, or on its way to it, or faster than its velocity,
+  as far as it was measured (see :mod:`ab_ros.motion.effort_group`);
+- ``start`` is the commanded state at the time of the command: what is published keeps these limits
+  from one command to the next, too, through cycles, pauses, stops, faults and seeds.  A seed finds
+  positions near the command (``drift_tolerance``), which then goes on, or leads the command to
+  where the robot is measured, within all limits;
+- excepted are position commands after something else may have moved the robot, which start *anew*
+  at rest where it is measured, once all that was published has come to rest (in lockstep at once:
+  the simulation may stand still): after an activation, a ``resume``, a jump of the clock, a deadman
+  switch, another source, and a second or more without joint states;
+- no measured position steers the robot that is farther from the last one than the joint can have
+  moved (``state_jump``; not in lockstep): the robot stops along its command as long as positions
+  contradict each other, and 0.2 s longer.  A joint that stays where it is said to be for 0.2 s is
+  taken to be there, and so is one of which nothing was known before;
+- halts, faults, a deadman switch, another source and the end lead the command to where each joint
+  comes to rest from where and how fast it is measured: a joint that pushes against something lets
+  go of it, however far it is from its command, and as fast as its limits allow.  All other stops
+  brake along the command, and so do these where nothing fresh and undisputed is measured;
+- positions of ``continuous`` joints are taken on the turn nearest to the last one, unless the
+  driver counts turns itself; the command goes on from turn to turn;
+- what ``command_delay`` holds back is forgotten at every stop, seed and new run.
+
+Smoothing (``smoothing``) is no limit, and a stop does without it.  A jerk limit is one that stops
+keep, too: it lengthens braking by 2 · acceleration / jerk seconds, of which a joint moves on for
+half, as long as its position limits leave room; where they do not, it brakes from a lower speed.
 
 Not guaranteed: limits that are narrowed under a moving joint hold from its next seed on; until then
-it brakes to rest where it is.  ``stop: zero`` changes a velocity at once, as it says.
+it brakes to rest where it is.  Jerk limits and smoothing that are changed hold from when the joint
+next rests.  ``stop: zero`` changes a velocity or an effort at once, as it says; an effort that must
+not be is taken away at once.
 """
 
 from __future__ import annotations
@@ -32,10 +61,11 @@ from ab_ros.contract import Contract
 from ab_ros.errors import ConfigError
 from ab_ros.motion.answers import Answer, StageStatus
 from ab_ros.motion.cycles import CycleGate, Refusal
-from ab_ros.motion.groups import Command, PositionGroup
-from ab_ros.motion.integrate import Floats
+from ab_ros.motion.delay import DelayLine
+from ab_ros.motion.groups import Command, EffortGroup, PositionGroup
 from ab_ros.motion.limits import JointLimits
-from ab_ros.motion.safety import Code, State
+from ab_ros.motion.pursuit import Floats, Loops
+from ab_ros.motion.safety import BARRED_BY, Code, State
 from ab_ros.motion.settings import MotorSettings, check_limits
 from ab_ros.motion.supervisor import Supervisor, newest
 from ab_ros.values import ChannelDeltas, Cycle
@@ -50,6 +80,8 @@ class MotorStage:
     ----------
     settings : groups, mapping, time-outs.
     limits : {channel: limits} of all channels, from :func:`~ab_ros.motion.limits.resolve_limits`.
+    compiled : whether Numba compiles the inner loops, here and now; None takes it where it is
+        installed.  The robot moves by the same bits.
 
     Raises
     ------
@@ -57,11 +89,18 @@ class MotorStage:
         if a channel lacks a limit without which it is not safe to move.
     """
 
-    def __init__(self, settings: MotorSettings, limits: Mapping[str, JointLimits]) -> None:
+    def __init__(
+        self,
+        settings: MotorSettings,
+        limits: Mapping[str, JointLimits],
+        compiled: bool | None = None,
+    ) -> None:
         check_limits(settings, limits)
         self.settings = settings
         self.channels = settings.channels
-        self._supervisor = Supervisor(settings, limits)
+        self._columns = {name: index for index, name in enumerate(self.channels)}
+        self._supervisor = Supervisor(settings, limits, Loops(compiled))
+        self._delay, self._epoch = DelayLine(settings.command_delay), 0
         self._machine = self._supervisor.machine
         self._measured = self._supervisor.measured
         self._gate = CycleGate()
@@ -96,8 +135,13 @@ class MotorStage:
             self._machine.enter(State.INACTIVE, Code.NOT_ACTIVE, "not active")
         return newest(commands)
 
-    def begin_run(self, run: str, contract: Contract) -> None:
+    def begin_run(self, run: str, contract: Contract, remote: bool = False) -> None:
         """Take the contract of a run that begins; cycles of other runs are refused from now on.
+
+        Parameters
+        ----------
+        remote : whether the brain is elsewhere: its cycles come when they come, so that automatic
+            time-outs follow the rhythm in which they do.
 
         Raises
         ------
@@ -105,7 +149,8 @@ class MotorStage:
             if the mapping names a population that the contract lacks; all cycles of the run are
             then refused with that reason.
         """
-        self._gate.begin_run(run, contract, tuple(self.settings.mapping.values()))
+        self._supervisor.begin_run(remote)
+        self._gate.begin_run(run, contract, tuple(self.settings.mapping.values()), remote)
 
     def reconfigure(self, settings: MotorSettings, limits: Mapping[str, JointLimits]) -> None:
         """Take live-tuned settings; they hold from the next cycle on.
@@ -125,6 +170,11 @@ class MotorStage:
         for name in self._measured.names:
             if not limits[name].measured:
                 raise ConfigError(f"limits.{name}.measured: cannot be changed live")
+        for name in sorted(self._supervisor.unwatched(limits)):
+            raise ConfigError(
+                f"limits.{name}: lower and upper of what is commanded by velocity cannot be given"
+                " live where there were none: they need the stage to be made anew"
+            )
         self._gate.map_with(tuple(settings.mapping.values()))
         self.settings = settings
         self._supervisor.configure(settings, limits)
@@ -168,15 +218,34 @@ class MotorStage:
         from it for the robot is decided by the next :meth:`watch` or :meth:`execute`.
         """
         self._supervisor.tick(now, steady)
-        before = self._measured.counters["states_non_finite"]
         taken = self._measured.take(names, position, velocity, stamp, self._supervisor.now, steady)
         if self._machine.state is State.INACTIVE:
             return self._measured.problem
-        if self._measured.counters["states_non_finite"] > before:
+        if self._measured.counter == "states_non_finite":
             self._supervisor.fault(Code.NON_FINITE, self._measured.refused)
+        elif self._measured.counter == "states_jumped":
+            self._supervisor.fault(Code.STATE_JUMP, self._measured.refused)
         elif taken:
             self._supervisor.take(taken, steady)
         return self._measured.problem
+
+    def deadman(self, pressed: bool, steady: float) -> None:
+        """Take word from the deadman switch, each time that it comes.
+
+        With ``deadman_timeout`` set, the robot moves only while the switch is pressed and was heard
+        within that time.  What follows is decided by the next :meth:`watch` or :meth:`execute`.
+        """
+        self._supervisor.deadman(pressed, steady)
+
+    def other_source(self, text: str) -> None:
+        """Take word of another publisher on one of the command topics.
+
+        Parameters
+        ----------
+        text : who it is, as a sentence for people; empty once it is gone.  The robot holds until
+            then, because two sources must never command one robot.
+        """
+        self._supervisor.other_source(text)
 
     def execute(self, cycle: Cycle, now: float, steady: float) -> Answer:
         """Answer a cycle: commands if all is well, else a refusal with its reason."""
@@ -186,7 +255,10 @@ class MotorStage:
         refusal = self._gate.identify(cycle.run, cycle.number) or self._not_ready()
         refusal = refusal or self._gate.date(cycle, now, self.settings)
         if refusal is None:
-            deltas, refusal = self._gate.decode(cycle)
+            deltas, refusal = self._gate.decode(cycle, self.settings)
+        if refusal is None:
+            reason = self._supervisor.refuses(cycle.dt)
+            refusal = (Code.BAD_FRAME, reason) if reason else None
         if refusal is None:
             duration = cycle.timesteps * cycle.dt
             stops = newest([*stops, *self._supervisor.adopt(cycle.dt, duration, steady)])
@@ -194,9 +266,11 @@ class MotorStage:
         if refusal is not None or deltas is None:
             code, reason = refusal or (Code.BAD_FRAME, "the spikes could not be decoded")
             self._count(code)
-            return Answer(cycle.run, cycle.number, False, code, reason, stops, deltas)
+            return Answer(
+                cycle.run, cycle.number, False, code, reason, stops, deltas, self._barred(code)
+            )
         code, reason = self._supervisor.begin_cycle(steady)
-        commands, self._limited = self._move(deltas, cycle, now)
+        commands, self._limited = self._move(deltas, cycle, now, steady)
         self._executed += 1
         latency = now - cycle.observed
         if math.isfinite(latency) and latency >= 0.0:
@@ -220,32 +294,43 @@ class MotorStage:
         """Supervise: call this at least every 20 ms; return what must be sent, mostly nothing."""
         return self._supervisor.step(now, steady)
 
+    def _barred(self, code: Code) -> tuple[str, ...]:
+        rule = BARRED_BY.get(code)
+        return tuple(f"{name}: {rule}" for name in self.channels) if rule else ()
+
     def _not_ready(self) -> Refusal | None:
         if self._machine.state is State.INACTIVE:
             return Code.NOT_ACTIVE, self._machine.message
         return None if self._supervisor.engaged else (self._machine.code, self._machine.message)
 
     def _move(
-        self, deltas: ChannelDeltas, cycle: Cycle, now: float
+        self, deltas: ChannelDeltas, cycle: Cycle, now: float, steady: float
     ) -> tuple[tuple[Command, ...], tuple[str, ...]]:
-        lockstep = self._supervisor.lockstep
+        supervisor = self._supervisor
+        lockstep = supervisor.lockstep
         # In lockstep the cycle's stamp is when it starts, even if word of the clock is late.
         start = max(now, cycle.stamp) if lockstep else now
-        column = {name: index for index, name in enumerate(deltas.names)}
-        place, position = self._supervisor.place, self._measured.position
+        wished = np.zeros((deltas.values.shape[0], len(self.channels)))
+        wished[:, [self._columns[name] for name in deltas.names]] = deltas.values
+        if self._epoch != supervisor.epoch:
+            self._epoch = supervisor.epoch
+            self._delay.clear()
+        wished = self._delay.push(wished, cycle.dt)
         commands: list[Command] = []
         limited: list[str] = []
-        for group in self._supervisor.groups:
-            channels = group.settings.channels
-            own = np.zeros((deltas.values.shape[0], len(channels)))
-            for index, name in enumerate(channels):
-                if name in column:
-                    own[:, index] = deltas.values[:, column[name]]
+        first = 0
+        for group in supervisor.groups:
+            own = wished[:, first : first + len(group.limits)]
+            first += len(group.limits)
             if isinstance(group, PositionGroup):
                 command, rules = group.run(own, cycle.dt, start, lockstep)
+            elif isinstance(group, EffortGroup):
+                sensed = supervisor.sensed_of(group, steady)
+                command, rules = group.run(own, cycle.dt, start, lockstep, sensed)
             else:
-                measured = np.array([position[place[n]] if n in place else 0.0 for n in channels])
-                command, rules = group.run(own, cycle.dt, start, lockstep, measured)
+                at, age = supervisor.position_of(group, start)
+                patience = supervisor.patience
+                command, rules = group.run(own, cycle.dt, start, lockstep, at, age, patience)
             commands.append(command)
             limited += rules
         return tuple(commands), tuple(limited)
@@ -303,7 +388,7 @@ class MotorStage:
             joints=self.channels,
             commanded=np.concatenate(commanded),
             measured=np.array(measured),
-            limited=self._limited,
+            limited=self._barred(self._machine.code) or self._limited,
             cycles_executed=self._executed,
             cycles_refused=self._refused,
             sensor_to_command_p50=float(np.percentile(latencies, 50)),
