@@ -17,6 +17,7 @@ from ab_ros.brains.architecture import (
     InputSettings,
     PopulationSettings,
 )
+from ab_ros.brains.local import contract_of
 from ab_ros.brains.wiring import build_network
 from ab_ros.codec.encoder import Encoder
 from ab_ros.codec.registry import make_encoder
@@ -86,27 +87,13 @@ class Anatomy(ABC):
 
     def contract(self) -> Contract:
         """Return the contract that the ports imply."""
-        return Contract.from_dict(
-            {
-                "constants": {
-                    "gamma": self.gamma,
-                    "outputWindowN": max(self.outputs.values()),
-                    "feedbackN": max((f.size for f in self.feedback.values()), default=1),
-                    "feedbackT": self.feedback_timesteps,
-                },
-                "io": {
-                    "inputs": [{"id": name, "kind": i.kind} for name, i in self.inputs.items()],
-                    "outputs": [
-                        {"id": name, "n": size, "kind": "Motor"}
-                        for name, size in self.outputs.items()
-                    ],
-                    "feedback": [
-                        {"id": name, "n": f.size, "fromOutput": f.output, "toLayer": f.output}
-                        for name, f in self.feedback.items()
-                    ],
-                    "stdp3": {"layers": [layer for layer in self.layers if layer]},
-                },
-            }
+        return contract_of(
+            self.gamma,
+            self.feedback_timesteps,
+            self.inputs,
+            self.outputs,
+            self.feedback,
+            self.layers,
         )
 
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ab_ros.brains.intake import KINDS, IntakeSettings, check_intake
+from ab_ros.codec.sound_window import RATE, SoundSettings, SoundWindow
 from ab_ros.config import setting
 from ab_ros.engine import SYNAPSE_TYPES
 from ab_ros.errors import ConfigError, one_of
@@ -16,20 +18,31 @@ PATTERNS = ("all_to_all", "one_to_one", "opponent_halves")
 PARTS = ("all", "first_half", "second_half")
 
 
-@dataclass(frozen=True)
-class InputSettings:
+@dataclass(frozen=True, kw_only=True)
+class InputSettings(IntakeSettings):
     """One sensor input of the brain."""
 
-    kind: str = setting(
-        doc="What it is; decides the message type of the topic.",
-        one_of=("Image", "Proprioception", "Audio", "Vector", "Scalar"),
-    )
+    kind: str = setting(doc="What it is; decides the message type of the topic.", one_of=KINDS)
     topic: str = setting(doc="Topic that it comes from.")
-    encoder: str = setting(doc="Encoder that turns it into spikes, by name.")
-    options: dict[str, Any] = setting(dict, doc="Settings of the encoder.")
     max_age: float = setting(
         0.5, doc="Older samples are not shown to the brain.", unit="s", gt=0, le=60
     )
+    encoder: str = setting(doc="Encoder that turns it into spikes, by name.")
+    options: dict[str, Any] = setting(dict, doc="Settings of the encoder.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_intake(self)
+
+    @property
+    def sound_rate(self) -> int:
+        """Sample rate of sound for the encoder, Hz."""
+        rate = self.options.get("rate", RATE)
+        return rate if isinstance(rate, int) else RATE  # what is wrong, the encoder says
+
+    def sound_window(self) -> SoundWindow:
+        """Return a window for the input's sound."""
+        return (self.sound or SoundSettings()).window(self.sound_rate)
 
 
 @dataclass(frozen=True)

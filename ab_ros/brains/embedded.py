@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ab_ros.brains.anatomy import Anatomy, ArchitectureAnatomy, RecipeAnatomy, load_anatomy
 from ab_ros.brains.architecture import ArchitectureSettings
 from ab_ros.brains.drive import DriveRegulator
-from ab_ros.brains.port import Brain
-from ab_ros.codec.encoder import Encoder
+from ab_ros.brains.inhibition import inhibitory_currents
+from ab_ros.brains.local import LocalBrain, Played, Rasters, below
 from ab_ros.config import Source
-from ab_ros.contract import Contract
 from ab_ros.engine.brain import Brain as EngineBrain
-from ab_ros.errors import BrainError, BrainFileError, ObservationError
-from ab_ros.learning.feedback import FeedbackRaster
+from ab_ros.errors import BrainFileError
 from ab_ros.learning.modulation import RewardModulation
-from ab_ros.values import Cycle, Deviation, Need, Observation, Reward, read_only
+from ab_ros.values import Reward
 
 
-class EmbeddedBrain(Brain):
+class EmbeddedBrain(LocalBrain):
     """A spiking brain in this process.
 
     Parameters
@@ -43,7 +36,6 @@ class EmbeddedBrain(Brain):
     Attributes
     ----------
     anatomy : ports, encoders and network.
-    refused : samples that an encoder refused, by input.
     """
 
     def __init__(
@@ -61,29 +53,18 @@ class EmbeddedBrain(Brain):
         elif isinstance(wiring, ArchitectureSettings):
             wiring = ArchitectureAnatomy(wiring, seed or 0, source)
         self.anatomy = anatomy = wiring
-        self.dt = dt
-        self.seed = seed or 0
-        self.encoders = anatomy.encoders
         self.network = anatomy.network
-        self.contract = anatomy.contract()
-        digest = self.contract.sha256
-        self._feedback = {
-            port.id: FeedbackRaster(port.id, port.n, self.contract.feedback_timesteps, digest)
-            for port in self.contract.feedback
-        }
-        self._heard: set[str] = set()
-        self.modulation = RewardModulation(anatomy.layers, anatomy.baseline_cycles)
+        super().__init__(
+            anatomy.contract(),
+            anatomy.inputs,
+            anatomy.encoders,
+            anatomy.wiring,
+            RewardModulation(anatomy.layers, anatomy.baseline_cycles),
+            dt=dt,
+            seed=seed or 0,
+            clock=clock,
+        )
         self.drive = DriveRegulator(anatomy.regulated, dt)
-        self.refused = dict.fromkeys(anatomy.inputs, 0)
-        self.last_refusal = ""
-        self._clock = clock
-        self._run = ""
-        self._number = 0
-        self._observed = 0.0
-        self._silence = {
-            name: np.zeros((anatomy.gamma, f.size), np.uint8)
-            for name, f in anatomy.feedback.items()
-        }
 
     @property
     def size(self) -> int:
@@ -91,61 +72,22 @@ class EmbeddedBrain(Brain):
         return self.anatomy.size
 
     @property
-    def run(self) -> str:
-        """Id of the run; empty before :meth:`open`."""
-        return self._run
-
-    @property
     def learning(self) -> bool:
         """Whether rewards change synapses."""
         return bool(self.network.learning)
 
-    def open(self) -> Contract:
-        """Start a run with a new run id."""
-        self._run = uuid.uuid4().hex
-        self._number = 0
-        return self.contract
-
-    def run_cycle(
-        self, observe: Callable[[Need], Iterable[Observation]], timeout: float = 0.0
-    ) -> Cycle:
-        """Run one cycle on the spot; an input without a sample, or a refused one, is silent."""
-        if not self._run:
-            raise BrainError("the brain is not open: call open() first")
-        begin = time.perf_counter()
-        need = Need(self._number, tuple(self.encoders), tuple(self._feedback))
-        observations = {observation.id: observation for observation in observe(need)}
-        spikes = dict(self._played())
-        for name, encoder in self.encoders.items():
-            spikes[name] = self._encode(name, encoder, observations.get(name))
-        newest = max((o.stamp for o in observations.values()), default=self._observed)
-        self._observed = newest
-        gamma = self.contract.gamma
-        fired = self.network.run(gamma, spikes, self.drive.currents)
+    def _advance(self, spikes: Rasters, played: Played) -> tuple[Rasters, dict[str, float]]:
+        told = {name: (raster > 0).view(np.uint8) for name, raster in played.items()}
+        currents = inhibitory_currents(self.network, played, self.drive.currents)
+        fired = self.network.run(self.contract.gamma, {**told, **spikes}, currents)
         self.network.mark(self._number)
         self.drive.observe(fired, self.network.learning)
-        rasters = self.anatomy.rasters(fired)
-        outputs = {port.id: read_only(np.array(rasters[port.id])) for port in self.contract.outputs}
         telemetry = {
             f"rate.{name}": float(raster.mean()) / self.dt
             for name, raster in self.anatomy.watched(fired).items()
         }
         telemetry["spikes"] = float(sum(int(raster.sum()) for raster in fired.values()))
-        telemetry["compute_time"] = time.perf_counter() - begin
-        stamp = self._clock() if self._clock else newest
-        cycle = Cycle(self._run, self._number, outputs, self.dt, stamp, newest, telemetry)
-        self._number += 1
-        return cycle
-
-    def done(self, cycle: int) -> None:
-        """Do nothing: the embedded brain needs no mark, lockstep is kept by its owner."""
-
-    def feedback(self, deviation: Deviation, cycle: int) -> None:
-        """Change the feedback's raster; it is played in the next cycle."""
-        if deviation.feedback not in self._feedback:
-            self.contract.feedback_port(deviation.feedback)
-        self._feedback[deviation.feedback].apply(deviation)
-        self._heard.add(deviation.feedback)
+        return self.anatomy.rasters(fired), telemetry
 
     def reward(self, reward: Reward, cycle: int) -> bool:
         """Credit the eligibility of ``cycle``; False if that is no longer remembered."""
@@ -155,46 +97,24 @@ class EmbeddedBrain(Brain):
         everywhere = by_layer.pop("", None)
         return bool(self.network.reward(by_layer, everywhere, cycle=cycle))
 
-    def state(self, joints: Observation) -> None:
-        """Do nothing: joint states reach the embedded brain as observations."""
-
     def set_learning(self, on: bool) -> None:
         """Switch learning on or off."""
         self.network.learning = on
 
     def reset(self, seed: int | None = None) -> None:
         """Forget the dynamic state, feedback and reward baselines; keep what was learned."""
-        if seed is not None:
-            self.seed = seed
+        super().reset(seed)
         self.network.reset(self.seed)
-        for k, encoder in enumerate(self.encoders.values()):
-            encoder.reset(self.seed + 1 + k)
-        for raster in self._feedback.values():
-            raster.reset()
-        self._heard.clear()
-        self.modulation.reset()
 
-    def close(self) -> None:
-        """End the run."""
-        self._run = ""
+    def complaints(self) -> list[str]:
+        """Return a sentence for each population that is too quiet or too loud to learn."""
+        return self.drive.complaints()
 
     def save(self, path: Path) -> None:
         """Save wiring, weights and the whole dynamic state to a brain file, atomically."""
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, encoder in self.encoders.items():
-            for key, array in encoder.state().items():
-                arrays[f"encoder.{name}.{key}"] = array
-        for name, raster in self._feedback.items():
-            arrays[f"feedback.{name}"] = raster.baseline
-        arrays["modulation.baseline"] = self.modulation.baseline
+        texts, arrays = self._kept()
         for name, array in self.drive.state().items():
             arrays[f"drive.{name}"] = array
-        texts = {
-            "dt": repr(self.dt),
-            "seed": str(self.seed),
-            "contract": self.contract.canonical(),
-            "heard": json.dumps(sorted(self._heard)),
-        }
         self.anatomy.save(Path(path), texts, arrays)
 
     @classmethod
@@ -231,38 +151,10 @@ class EmbeddedBrain(Brain):
             seed=int(texts.get("seed", anatomy.network.seed if seed is None else seed)),
             clock=clock,
         )
-        if "heard" not in texts:
-            return brain
-        try:
-            for name, encoder in brain.encoders.items():
-                encoder.restore(_below(arrays, f"encoder.{name}."))
-            for name, raster in brain._feedback.items():
-                raster.replace(arrays[f"feedback.{name}"])
-            brain.modulation.restore(arrays["modulation.baseline"])
-            brain.drive.restore(_below(arrays, "drive."))
-        except KeyError as error:
-            raise BrainFileError(f"{path}: lacks array {error}") from None
-        brain._heard = set(json.loads(texts["heard"]))
+        brain._restore(texts, arrays, Path(path))
+        if "heard" in texts:
+            try:
+                brain.drive.restore(below(arrays, "drive."))
+            except KeyError as error:
+                raise BrainFileError(f"{path}: lacks array {error}") from None
         return brain
-
-    def _played(self) -> Iterable[tuple[str, NDArray[np.uint8]]]:
-        # A feedback is played in the cycle after a deviation was heard, and not again: when the
-        # critic falls silent, so does its voice in the brain.
-        for name, raster in self._feedback.items():
-            heard = name in self._heard
-            yield name, raster.played(self.contract.gamma) if heard else self._silence[name]
-        self._heard.clear()
-
-    def _encode(
-        self, name: str, encoder: Encoder, observation: Observation | None
-    ) -> NDArray[np.uint8]:
-        try:
-            return encoder.encode(observation, self.contract.gamma, self.dt)
-        except ObservationError as error:
-            self.refused[name] += 1
-            self.last_refusal = str(error)
-            return encoder.encode(None, self.contract.gamma, self.dt)
-
-
-def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
