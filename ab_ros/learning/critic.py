@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +12,20 @@ import numpy as np
 from ab_ros.config import setting
 from ab_ros.contract import Contract
 from ab_ros.errors import PolicyError
-from ab_ros.learning.policies import Policies, load_policies
+from ab_ros.learning.policies import Policies, load_folder, load_policies
 from ab_ros.values import Cycle, Deviation, Reward
+
+_SLOW_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class CriticSettings:
     """What the critic computes, and how."""
 
+    policies: str = setting(
+        "",
+        doc="Policy folder, as 'ab_ros policies sync' makes it; given, it stands for the next two.",
+    )
     reward_policy: str = setting(
         "ab_ros.learning.tracking",
         doc="Module or .py file with compute_reward(summary, *, stdp_layers); empty for none.",
@@ -45,12 +52,14 @@ class Snapshot:
     """The task at one moment.
 
     ``joints``: {joint: rad or m}; ``target``: unit vector from the camera to the target in its
-    optical frame (x right, y down, z forward), or None if unknown; ``stamp``: s.
+    optical frame (x right, y down, z forward), or None if unknown; ``stamp``: s; ``velocities``:
+    {joint: rad/s or m/s} of the joints whose velocity is measured.
     """
 
     stamp: float
     joints: Mapping[str, float] = field(default_factory=dict)
     target: tuple[float, float, float] | None = None
+    velocities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,10 @@ class Moment:
     def summary(self) -> dict[str, Any]:
         """Return the dictionary that policies get.
 
-        ``run``, ``cycle``, ``dt`` (s), ``timesteps``, ``executed`` (bool), ``stamp`` (s);
-        ``joints``: {joint: {"before", "after"}} in rad or m;
+        ``run``, ``cycle``, ``dt`` (s), ``timesteps``, ``duration`` (s), ``executed`` (bool),
+        ``stamp`` (s);
+        ``joints``: {joint: {"before", "after", "velocity_before", "velocity_after"}} in rad or m,
+        and per second; a velocity that is not measured is None;
         ``target``: {"before", "after"}, each {"azimuth", "elevation", "error"} in rad, to the
         right, up, and from the optical axis, or None if the target is unknown;
         ``spikes``: {population: {"count", "first_half", "second_half", "neurons"}};
@@ -87,10 +98,16 @@ class Moment:
             "cycle": self.cycle.number,
             "dt": self.cycle.dt,
             "timesteps": self.cycle.timesteps,
+            "duration": self.cycle.timesteps * self.cycle.dt,
             "executed": self.executed,
             "stamp": self.after.stamp,
             "joints": {
-                name: {"before": self.before.joints[name], "after": self.after.joints[name]}
+                name: {
+                    "before": self.before.joints[name],
+                    "after": self.after.joints[name],
+                    "velocity_before": self.before.velocities.get(name),
+                    "velocity_after": self.after.velocities.get(name),
+                }
                 for name in self.after.joints
                 if name in self.before.joints
             },
@@ -113,23 +130,64 @@ def bearing(direction: tuple[float, float, float] | None) -> dict[str, float] | 
     }
 
 
-class Critic:
-    """Computes reward and deviations of each cycle.
+def policies_of(settings: CriticSettings, *, again: bool = False) -> Policies:
+    """Load the policies that the settings name; modules once more if ``again``.
 
     Raises
     ------
     PolicyError
         when a policy cannot be loaded.
+    ConfigError
+        when a policy refuses the options.
+    """
+    if settings.policies:
+        return load_folder(settings.policies, settings.options)
+    return load_policies(
+        settings.reward_policy, settings.deviation_policy, settings.options, again=again
+    )
+
+
+class Critic:
+    """Computes reward and deviations of each cycle.
+
+    Parameters
+    ----------
+    settings : what to compute.
+    contract : of the running brain.
+    policies : instead of those that the settings name.
+    clock : counts s; tells how long the policies take.
+
+    Attributes
+    ----------
+    failures, last_failure : how often a policy failed, and a sentence about the last time.
+    judged : cycles.
+    slow, last_slow : how often the policies took longer than the cycle that they judged, so that
+        they cannot keep up with a robot in real time, and a sentence about the last time.
+    took : s, what the policies took for the last cycle.
+
+    Raises
+    ------
+    PolicyError, ConfigError
+        as :func:`policies_of`.
     """
 
     def __init__(
-        self, settings: CriticSettings, contract: Contract, policies: Policies | None = None
+        self,
+        settings: CriticSettings,
+        contract: Contract,
+        policies: Policies | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.settings = settings
         self.contract = contract
-        self.policies = policies or load_policies(settings.reward_policy, settings.deviation_policy)
+        self.policies = policies or policies_of(settings)
         self.failures = 0
         self.last_failure = ""
+        self.judged = 0
+        self.slow = 0
+        self.last_slow = ""
+        self.took = 0.0
+        self._clock = clock
         self._rng = np.random.default_rng(settings.seed)
         self._past: list[Reward] = []
 
@@ -140,29 +198,70 @@ class Critic:
         ``last_failure``; the robot goes on.
         """
         summary = moment.summary()
-        reward = None
-        deviations = []
-        try:
-            if self.settings.reward_enabled:
-                reward = self.policies.reward(summary, self.contract.stdp3_layers)
-        except PolicyError as error:
-            self._failed(error)
-        if self.settings.deviation_enabled:
-            for port in self.contract.feedback:
-                try:
-                    deviation = self.policies.deviation(
-                        port.id, self.contract.feedback_timesteps, summary
-                    )
-                except PolicyError as error:
-                    self._failed(error)
-                    continue
-                if deviation is not None:
-                    deviations.append(deviation)
+        begin = self._clock()
+        reward = self._reward(summary)
+        rewarded = self._clock()
+        deviations = self._deviations(summary)
+        self._watch(moment, rewarded - begin, self._clock() - rewarded)
         if reward is not None and self.settings.one_reward:
             reward = Reward(reward.overall)
         if reward is not None and self.settings.shuffle:
             reward = self._shuffled(reward)
-        return reward, tuple(deviations)
+        return reward, deviations
+
+    def complaints(self) -> tuple[str, ...]:
+        """Return what is wrong with the policies, in sentences, the worst first.
+
+        That a call is slow now and then is a matter of the computer: more than one in a hundred
+        is one of the policies.
+        """
+        found = []
+        if self.failures:
+            found.append(f"{self.failures} failures: {self.last_failure}")
+        if self.slow > self.judged * _SLOW_SHARE:
+            found.append(f"{self.slow} cycles took too long: {self.last_slow}")
+        known = ", ".join(self.contract.stdp3_layers) or "none"
+        for layer, count in self.policies.unknown_layers.items():
+            found.append(f"{count} rewards for layer {layer!r}; the brain has {known}")
+        return tuple(found)
+
+    def _reward(self, summary: Mapping[str, Any]) -> Reward | None:
+        if not self.settings.reward_enabled:
+            return None
+        try:
+            return self.policies.reward(summary, self.contract.stdp3_layers)
+        except PolicyError as error:
+            self._failed(error)
+            return None
+
+    def _deviations(self, summary: Mapping[str, Any]) -> tuple[Deviation, ...]:
+        deviations = []
+        ports = self.contract.feedback if self.settings.deviation_enabled else ()
+        for port in ports:
+            try:
+                deviation = self.policies.deviation(
+                    port.id, self.contract.feedback_timesteps, summary
+                )
+            except PolicyError as error:
+                self._failed(error)
+                continue
+            if deviation is not None:
+                deviations.append(deviation)
+        return tuple(deviations)
+
+    def _watch(self, moment: Moment, reward: float, deviations: float) -> None:
+        self.judged += 1
+        self.took = reward + deviations
+        cycle = moment.cycle.timesteps * moment.cycle.dt
+        if self.took <= cycle:
+            return
+        self.slow += 1
+        policies = self.policies
+        place = policies.reward_place if reward >= deviations else policies.deviation_place
+        self.last_slow = (
+            f"{place}: the policies took {1e3 * self.took:.1f} ms (reward {1e3 * reward:.1f} ms,"
+            f" deviations {1e3 * deviations:.1f} ms) for a cycle of {1e3 * cycle:g} ms"
+        )
 
     def _shuffled(self, reward: Reward, memory: int = 64) -> Reward:
         """Swap a reward for one of the last ``memory``: the same values at the wrong times."""

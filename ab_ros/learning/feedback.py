@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class FeedbackRaster:
     """The raster of one feedback: the previous one, changed by a deviation.
 
     At timestep t, k = floor(|d(t)|·N + ½): d > 0 sets the first k neurons of the order, d < 0
-    clears them, d = 0 changes nothing.
+    clears them, d = 0 changes nothing.  Entries are 1 for a spike and 0 for none; those of a raster
+    that was sent may be -1, which inhibits.
 
     Parameters
     ----------
@@ -42,11 +44,11 @@ class FeedbackRaster:
 
     def __init__(self, feedback: str, size: int, timesteps: int, digest: str) -> None:
         self.feedback = feedback
-        self.baseline = np.zeros((timesteps, size), np.uint8)
+        self.baseline = np.zeros((timesteps, size), np.int8)
         self._rank = recruitment_rank(digest, feedback, size)
 
-    def apply(self, deviation: Deviation) -> NDArray[np.uint8]:
-        """Apply a deviation; return the new baseline, uint8[feedbackT, N].
+    def apply(self, deviation: Deviation) -> NDArray[np.int8]:
+        """Apply a deviation; return the new baseline, int8[feedbackT, N].
 
         Raises
         ------
@@ -65,8 +67,8 @@ class FeedbackRaster:
         self.baseline[recruited & (d < 0)[:, None]] = 0
         return self.baseline
 
-    def replace(self, raster: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Take a raster that was sent instead of a deviation; it becomes the baseline."""
+    def replace(self, raster: NDArray[Any]) -> NDArray[np.int8]:
+        """Take a raster of -1, 0 and 1 that was sent instead of a deviation, as the baseline."""
         if raster.shape != self.baseline.shape:
             raise PolicyError(
                 f"feedback raster {self.feedback!r}: must have the form"
@@ -75,7 +77,7 @@ class FeedbackRaster:
         self.baseline[:] = raster
         return self.baseline
 
-    def played(self, gamma: int) -> NDArray[np.uint8]:
+    def played(self, gamma: int) -> NDArray[np.int8]:
         """Return what a cycle of ``gamma`` timesteps plays: row floor(t·feedbackT/gamma) at t."""
         rows = np.arange(gamma) * self.baseline.shape[0] // gamma
         return self.baseline[rows]

@@ -15,7 +15,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NEUTRAL = 0.5
+from ab_ros.learning.tasks import NEUTRAL, pulses
+from ab_ros.learning.terms import balance, clip, progress
+
 _SCALE = math.radians(4.0)
 _ON_TARGET = math.radians(5.0)
 _FULL = math.radians(10.0)
@@ -40,14 +42,14 @@ def compute_reward(
         if axis == "grasp":
             by_layer[layer] = _grasp(summary, layer, options)
         elif axis in ("azimuth", "elevation"):
-            gain = abs(before[axis]) - abs(after[axis])
-            cost = impatience * min(1.0, abs(before[axis]) / full)
-            gain = 0.0 if abs(gain) > jump else max(-1.0, min(1.0, gain / scale - cost))
+            gain = progress(
+                before[axis], after[axis], scale=scale, impatience=impatience, full=full, jump=jump
+            )
             gains.append(gain)
             by_layer[layer] = 0.5 + 0.5 * gain
         else:
             by_layer[layer] = NEUTRAL
-    return 0.5 + 0.5 * max(-1.0, min(1.0, sum(gains))), by_layer
+    return 0.5 + 0.5 * clip(sum(gains)), by_layer
 
 
 def compute_deviation(
@@ -63,8 +65,7 @@ def compute_deviation(
     if after is None or rule is None:
         return [0.0] * T
     error = after[rule["axis"]] * rule["sign"]
-    duty = max(0.0, min(1.0, error / options.get("full", _FULL)))
-    return [1.0 if int((t + 1) * duty) > int(t * duty) else -1.0 for t in range(T)]
+    return pulses(error / options.get("full", _FULL), T)
 
 
 def _grasp(summary: Mapping[str, Any], layer: str, options: Mapping[str, Any]) -> float:
@@ -73,6 +74,5 @@ def _grasp(summary: Mapping[str, Any], layer: str, options: Mapping[str, Any]) -
     if spikes is None:
         return NEUTRAL
     on_target = summary["target"]["before"]["error"] < options.get("on_target", _ON_TARGET)
-    balance = spikes["first_half"] - spikes["second_half"]
-    balance = max(-1.0, min(1.0, balance / options.get("grasp_scale", 4.0)))
-    return 0.5 + 0.5 * (balance if on_target else -balance)
+    closing = balance(spikes, options.get("grasp_scale", 4.0))
+    return 0.5 + 0.5 * (closing if on_target else -closing)
