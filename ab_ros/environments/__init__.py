@@ -1,1 +1,14 @@
-"""Simulated robots: a MuJoCo arm with a camera on its hand, and the ball that it looks at."""
+"""Worlds without ROS: motor and sensory channels, simulated robots, a worm in its arena."""
+
+from ab_ros.environments.channels import Channel, Signal
+from ab_ros.environments.environment import Environment, Feedback
+from ab_ros.errors import ChannelError, OrderNotExecutableError
+
+__all__ = [
+    "Channel",
+    "ChannelError",
+    "Environment",
+    "Feedback",
+    "OrderNotExecutableError",
+    "Signal",
+]

@@ -1,60 +1,47 @@
-"""The simulated arm as the loop's world: sensors out, commands in."""
+"""The simulated arm as the loop's world."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ab_ros.codec.sound_window import SoundWindow
 from ab_ros.environments.arm import ArmWorld
 from ab_ros.environments.follower import TrajectoryFollower
+from ab_ros.environments.robot import SimulatedRobot, target_direction
 from ab_ros.errors import WorldError, one_of
-from ab_ros.learning.critic import Snapshot
+from ab_ros.learning.critic import bearing
 from ab_ros.motion.stage import Command
-from ab_ros.values import Need, Observation
 
 _SLACK = 1e-6  # rad or m beyond a limit that rounding may cost
+_ON_TARGET = math.radians(5.0)
+_CLOSED = 0.015  # m; the gripper counts as closed below this opening
 
 
-class ArmRobot:
+class ArmRobot(SimulatedRobot):
     """An :class:`~ab_ros.environments.arm.ArmWorld` that a brain senses and moves.
 
     Parameters
     ----------
     world : the arm.
-    inputs : {input id: kind}: what the brain's inputs are shown, an image or the joint states.
+    inputs, windows : as :class:`~ab_ros.environments.robot.SimulatedRobot` takes them.
     period : s between two set-points of the servos.
     """
 
-    def __init__(self, world: ArmWorld, inputs: Mapping[str, str], period: float = 0.001) -> None:
+    def __init__(
+        self,
+        world: ArmWorld,
+        inputs: Mapping[str, str],
+        period: float = 0.001,
+        windows: Mapping[str, SoundWindow] | None = None,
+    ) -> None:
+        super().__init__(world, inputs, windows)
         self.arm = world
         self.follower = TrajectoryFollower()
-        self._inputs = dict(inputs)
         self._period = period
-
-    @property
-    def time(self) -> float:
-        """Simulated time, s."""
-        return self.arm.time
-
-    def sense(self, need: Need) -> Iterable[Observation]:
-        """Return a fresh sample for each input that the brain needs."""
-        for name in need.inputs:
-            if self._inputs[name] == "Image":
-                yield Observation(name, "Image", self.time, "rgb8", self.arm.render())
-            else:
-                state = self.arm.joint_state()
-                table = np.stack((state.position, state.velocity, state.effort))
-                meta = {"names": state.names}
-                yield Observation(name, "Proprioception", self.time, "joint_state", table, meta)
-
-    def snapshot(self) -> Snapshot:
-        """Return joints and the ball's true direction."""
-        state = self.arm.joint_state()
-        joints = dict(zip(state.names, state.position.tolist(), strict=True))
-        return Snapshot(self.time, joints, target_direction(*self.arm.bearing()))
 
     def execute(self, commands: Sequence[Command], duration: float) -> None:
         """Follow the commands for ``duration`` s."""
@@ -111,13 +98,19 @@ class ArmRobot:
         if rest > 1e-9:
             self.arm.advance(rest)
 
+    def forget(self) -> None:
+        """Forget all commands; the servos hold."""
+        self.follower.clear()
 
-def target_direction(azimuth: float, elevation: float) -> tuple[float, float, float] | None:
-    """Return the unit vector of a bearing (rad, to the right and up) in the optical frame.
+    def measures(self) -> dict[str, float]:
+        """Return ``error``, the ball's angle from the optical axis, ``closed`` and ``grasp``.
 
-    The frame has x to the right, y down and z forward (REP 103); None for a bearing of NaN.
-    """
-    if math.isnan(azimuth) or math.isnan(elevation):
-        return None
-    level = math.cos(elevation)
-    return (level * math.sin(azimuth), -math.sin(elevation), level * math.cos(azimuth))
+        ``closed`` is 1 while the gripper is closed, ``grasp`` if it is so just when the ball is
+        near; else they are 0.
+        """
+        angles = bearing(target_direction(*self.arm.bearing()))
+        error = angles["error"] if angles else math.nan
+        state = self.arm.joint_state()
+        closed = state.position[state.names.index("gripper_left")] < _CLOSED
+        grasp = closed == (error < _ON_TARGET)
+        return {"error": error, "closed": float(closed), "grasp": float(grasp)}

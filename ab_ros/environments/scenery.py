@@ -1,8 +1,9 @@
-"""Build the MuJoCo model: the arm of a URDF, its servos and cameras, and a world around it."""
+"""What every simulated robot stands in: floor, sky, posts, a red ball, and cameras."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -25,7 +26,7 @@ from ab_ros.environments.rendering import (
 from ab_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ab_ros.environments.arm import ArmSettings
+    from ab_ros.environments.world import WorldSettings
 
 EYE = "eye"
 OVERVIEW = "overview"
@@ -47,13 +48,21 @@ _POSTS = (
 )
 
 
-def build_model(urdf: Path, settings: ArmSettings) -> Any:
-    """Return the compiled MjModel of the arm in its world.
+@dataclass(frozen=True)
+class View:
+    """Where the overview camera stands and what it looks at, m."""
+
+    place: tuple[float, float, float]
+    towards: tuple[float, float, float]
+
+
+def read_robot(urdf: Path, settings: WorldSettings) -> Any:
+    """Return the MjSpec of a URDF's robot, with the physics that the settings ask for.
 
     Raises
     ------
     ConfigError
-        if the URDF is missing, unreadable, or lacks joints or the camera's optical frame.
+        if the URDF is missing, unreadable, or lacks the camera's optical frame.
     """
     spec = _read_urdf(urdf)
     if spec.body(OPTICAL_FRAME) is None:
@@ -64,16 +73,15 @@ def build_model(urdf: Path, settings: ArmSettings) -> Any:
     # The near plane is at znear * extent; MuJoCo would take the extent from the wide floor.
     spec.stat.extent = 1.0
     spec.visual.map.znear = 0.01
-    servos = _add_servos(spec, settings)
-    if not servos:
-        raise ConfigError(f"urdf: {urdf} has no joint that could be moved")
-    _add_world(spec, settings)
+    return spec
+
+
+def compile_model(spec: Any, urdf: Path) -> Any:
+    """Return the compiled MjModel, or raise a ConfigError that names the URDF."""
     try:
-        model = spec.compile()
+        return spec.compile()
     except (ValueError, mujoco.FatalError) as error:
         raise ConfigError(f"urdf: {urdf} cannot be compiled: {error}") from None
-    _tune_servos(model, settings.bandwidth)
-    return model
 
 
 def _read_urdf(urdf: Path) -> Any:
@@ -97,49 +105,8 @@ def _read_urdf(urdf: Path) -> Any:
         raise ConfigError(f"urdf: {urdf} cannot be used: {error}") from None
 
 
-def _add_servos(spec: Any, settings: ArmSettings) -> list[str]:
-    equality = mujoco.mjtEq.mjEQ_JOINT
-    mimics = set()
-    for item in spec.equalities:
-        if item.type == equality:
-            mimics.add(item.name1)
-            item.solref = (2.0 * settings.timestep, 1.0)  # as stiff as the physics allows
-    servos = []
-    for body in spec.bodies[1:]:
-        body.gravcomp = 1.0  # as drives with a dynamic model do
-    for joint in spec.joints:
-        if joint.type == mujoco.mjtJoint.mjJNT_HINGE:
-            joint.armature = settings.rotor_inertia
-        if joint.name in mimics:
-            continue
-        servo = spec.add_actuator(name=joint.name, target=joint.name)
-        servo.trntype = mujoco.mjtTrn.mjTRN_JOINT
-        servo.set_to_position(kp=1.0)
-        servo.ctrllimited = True
-        servo.ctrlrange = joint.range
-        servos.append(joint.name)
-    return servos
-
-
-def _tune_servos(model: Any, bandwidth: float) -> None:
-    """Give each servo the gains of a critically damped second-order system in the home pose."""
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    inertia = np.zeros((model.nv, model.nv))
-    mujoco.mj_fullM(model, data, inertia)
-    for actuator in range(model.nu):
-        joint = int(model.actuator_trnid[actuator, 0])
-        mass = float(inertia[model.jnt_dofadr[joint], model.jnt_dofadr[joint]])
-        if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
-            mass *= 2.0  # the mimic finger hangs on it
-        stiffness = mass * bandwidth**2
-        damping = 2.0 * mass * bandwidth - float(model.dof_damping[model.jnt_dofadr[joint]])
-        model.actuator_gainprm[actuator, 0] = stiffness
-        model.actuator_biasprm[actuator, 1] = -stiffness
-        model.actuator_biasprm[actuator, 2] = -max(damping, 0.0)
-
-
-def _add_world(spec: Any, settings: ArmSettings) -> None:
+def add_surroundings(spec: Any, settings: WorldSettings, overview: View, room: float = 1.0) -> None:
+    """Add all that is not the robot, and its eye; posts stand ``room`` times as far."""
     world = spec.worldbody
     _set_quality(spec, settings)
     checker = spec.add_texture(
@@ -174,20 +141,18 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
     light.specular = (0.25,) * 3
     light.castshadow = False
     for azimuth, distance, half, height, colour in _POSTS:
-        angle = math.radians(azimuth)
+        angle, away = math.radians(azimuth), room * distance
         world.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=(half, half, height / 2),
-            pos=(distance * math.cos(angle), -distance * math.sin(angle), height / 2),
+            size=(room * half, room * half, room * height / 2),
+            pos=(away * math.cos(angle), -away * math.sin(angle), room * height / 2),
             quat=(math.cos(angle / 2), 0, 0, -math.sin(angle / 2)),
             rgba=(*colour, 1),
             contype=0,
             conaffinity=0,
             group=VISIBLE_GROUP,
         )
-    # Discs on the floor stand in for cast shadows, which cost most of a frame.
-    _add_disc(world, 0.24, (0.02, 0.03, 0.0))
-    _add_disc(
+    add_shadow(
         world.add_body(name=TARGET_SHADOW, mocap=True), settings.target_radius, (0.0, 0.0, 0.0)
     )
     ball = world.add_body(name=TARGET, mocap=True, pos=(1, 0, 1))
@@ -199,14 +164,16 @@ def _add_world(spec: Any, settings: ArmSettings) -> None:
         conaffinity=0,
         group=VISIBLE_GROUP,
     )
-    _add_cameras(spec, settings)
+    _add_cameras(spec, settings, overview)
 
 
-def _add_disc(body: Any, radius: float, position: tuple[float, float, float]) -> None:
+def add_shadow(body: Any, radius: float, position: tuple[float, float, float]) -> None:
+    """Add a disc that stands in for a cast shadow, which would cost most of a frame."""
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         size=(radius, 0.002, 0),
         pos=position,
+        mass=0.0,
         rgba=(*SHADOW_COLOUR, 1),
         contype=0,
         conaffinity=0,
@@ -214,7 +181,7 @@ def _add_disc(body: Any, radius: float, position: tuple[float, float, float]) ->
     )
 
 
-def _set_quality(spec: Any, settings: ArmSettings) -> None:
+def _set_quality(spec: Any, settings: WorldSettings) -> None:
     quality, size = spec.visual.quality, spec.visual.global_
     quality.offsamples = 0
     quality.shadowsize = 0
@@ -226,12 +193,12 @@ def _set_quality(spec: Any, settings: ArmSettings) -> None:
     headlight.ambient = headlight.diffuse = headlight.specular = (0, 0, 0)
 
 
-def _add_cameras(spec: Any, settings: ArmSettings) -> None:
+def _add_cameras(spec: Any, settings: WorldSettings, overview: View) -> None:
     aspect = settings.image_height / settings.image_width
     half = math.atan(math.tan(math.radians(settings.horizontal_fov) / 2) * aspect)
     # A ROS optical frame looks along +z with y down, a MuJoCo camera along -z with y up.
     spec.body(OPTICAL_FRAME).add_camera(name=EYE, fovy=math.degrees(2 * half), quat=(0, 1, 0, 0))
-    place, towards = np.array((-1.05, -1.40, 1.50)), np.array((0.44, 0.06, 0.665))
+    place, towards = np.array(overview.place), np.array(overview.towards)
     back = (place - towards) / np.linalg.norm(place - towards)
     right = np.cross((0, 0, 1), back)
     right /= np.linalg.norm(right)

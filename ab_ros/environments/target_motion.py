@@ -1,4 +1,8 @@
-"""How the ball moves: scripted directions as a pure function of time and seed."""
+"""How the ball moves: scripted paths as a pure function of time and seed.
+
+A ball *appears* when a path begins, unless it is hidden, with every jump, and while it follows the
+sines every ``appearance_period``; who listens hears a tone then.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +57,13 @@ class MotionSettings:
         ge=0,
         le=20,
     )
+    appearance_period: float = setting(
+        1.0,
+        doc="Time between two appearances of a ball that follows the sines.",
+        unit="s",
+        gt=0,
+        le=60,
+    )
     still_azimuth: float = setting(
         0.0, doc="Where the ball stands still, to the right.", unit="deg", ge=-45, le=45
     )
@@ -60,17 +71,51 @@ class MotionSettings:
         0.0, doc="Where the ball stands still, up.", unit="deg", ge=-35, le=35
     )
 
+    def script(self) -> Script:
+        """Return the script: azimuth to the right and elevation up, rad."""
+        axes = np.array((_AZIMUTH_SINES, _ELEVATION_SINES))
+        return Script(
+            period=self.jump_period,
+            centre=np.zeros(2),
+            reach=np.radians((self.jump_azimuth, self.jump_elevation)),
+            drift=np.full(2, math.radians(self.jump_drift)),
+            frequency=axes[:, :, 0],
+            amplitude=np.radians(axes[:, :, 1] * (self.sines_rms / _SINES_RMS)),
+            still=np.radians((self.still_azimuth, self.still_elevation)),
+            appearance_period=self.appearance_period,
+        )
 
-class TargetMotion:
-    """The ball's direction over time, seen from the camera at rest.
+
+@dataclass(frozen=True)
+class Script:
+    """Numbers of a path of two coordinates; arrays are float64.
+
+    ``period``: s between jumps, each of which leads to ``centre`` ± ``reach`` [2] and goes on with
+    up to ``drift`` [2] per s; ``frequency``, ``amplitude``: Hz and height of the sines of each
+    coordinate [2, 2]; ``still``: where it stands [2]; ``appearance_period``: s between two
+    appearances on a path without jumps.
+    """
+
+    period: float
+    centre: NDArray[np.float64]
+    reach: NDArray[np.float64]
+    drift: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    amplitude: NDArray[np.float64]
+    still: NDArray[np.float64]
+    appearance_period: float
+
+
+class ScriptedPath:
+    """Two coordinates over time.
 
     Parameters
     ----------
-    settings : amplitudes and rates.
-    mode : ``jumps`` (for learning: a new uniformly random direction every period, with a slow
-        drift between), ``sines`` (for probes: smooth, two sines per axis with random phases),
+    script : its numbers.
+    mode : ``jumps`` (for learning: a new uniformly random place every period, with a slow drift
+        between), ``sines`` (for probes: smooth, two sines per coordinate with random phases),
         ``still`` or ``hidden``.
-    seed : >= 0; the same settings, mode and seed give the same path.
+    seed : >= 0; the same script, mode and seed give the same path.
 
     Raises
     ------
@@ -78,8 +123,8 @@ class TargetMotion:
         for an unknown mode or a negative seed.
     """
 
-    def __init__(self, settings: MotionSettings, mode: str | MotionMode, seed: int) -> None:
-        self.settings = settings
+    def __init__(self, script: Script, mode: str | MotionMode, seed: int) -> None:
+        self.script = script
         try:
             self.mode = MotionMode(mode)
         except ValueError:
@@ -92,43 +137,69 @@ class TargetMotion:
         self._jump = -1
         self._jump_from = np.zeros(2)
         self._drift = np.zeros(2)
-        self._sines = self._make_sines()
+        self._phase = np.random.default_rng((self.seed, 1)).uniform(0, 2 * math.pi, (2, 2))
 
     @property
     def hidden(self) -> bool:
         """Whether the ball is out of the world."""
         return self.mode is MotionMode.HIDDEN
 
-    def direction(self, time: float) -> tuple[float, float]:
-        """Return (azimuth, elevation) in rad at ``time`` s >= 0 since the motion began.
+    def jump(self, time: float) -> int:
+        """Return how many jumps there were by ``time`` s >= 0; 0 for paths that do not jump."""
+        return int(time / self.script.period + 1e-9) if self.mode is MotionMode.JUMPS else 0
 
-        Azimuth is positive to the right, elevation positive up.
-        """
+    def at(self, time: float) -> tuple[float, float]:
+        """Return the two coordinates at ``time`` s >= 0 since the motion began."""
         if self.mode is MotionMode.JUMPS:
-            return self._jumping(time)
-        if self.mode is MotionMode.SINES:
-            frequency, amplitude, phase = self._sines
-            waves = (amplitude * np.sin(2 * math.pi * frequency * time + phase)).sum(axis=1)
-            return float(waves[0]), float(waves[1])
-        still = self.settings
-        return math.radians(still.still_azimuth), math.radians(still.still_elevation)
+            first, second = self._jumping(time)
+        elif self.mode is MotionMode.SINES:
+            angle = 2 * math.pi * self.script.frequency * time + self._phase
+            first, second = (self.script.amplitude * np.sin(angle)).sum(axis=1)
+        else:
+            first, second = self.script.still
+        return float(first), float(second)
 
-    def _jumping(self, time: float) -> tuple[float, float]:
-        period = self.settings.jump_period
-        jump = int(time / period + 1e-9)
+    def since_appearance(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how long ago the ball appeared, s, at times float64[n] since the motion began.
+
+        It is infinite for a hidden ball, and negative before the motion began.
+        """
+        periods = {
+            MotionMode.JUMPS: self.script.period,
+            MotionMode.SINES: self.script.appearance_period,
+            MotionMode.STILL: math.inf,
+        }
+        if self.hidden:
+            return np.full(times.shape, math.inf)
+        period = periods[self.mode]
+        if math.isinf(period):
+            return times
+        # As a jump does, an appearance begins a rounding early.
+        count = np.maximum(np.floor(times / period + 1e-9), 0.0)
+        return np.asarray(np.where(times < 0.0, times, np.maximum(times - count * period, 0.0)))
+
+    def _jumping(self, time: float) -> NDArray[np.float64]:
+        script, jump = self.script, self.jump(time)
         if jump != self._jump:
             # One generator per jump keeps the path a pure function of time, whatever the rate at
             # which it is looked at.
             random = np.random.default_rng((self.seed, jump))
-            reach = np.radians((self.settings.jump_azimuth, self.settings.jump_elevation))
-            self._jump_from = random.uniform(-1.0, 1.0, 2) * reach
-            self._drift = random.uniform(-1.0, 1.0, 2) * math.radians(self.settings.jump_drift)
+            self._jump_from = script.centre + random.uniform(-1.0, 1.0, 2) * script.reach
+            self._drift = random.uniform(-1.0, 1.0, 2) * script.drift
             self._jump = jump
-        azimuth, elevation = self._jump_from + self._drift * (time - jump * period)
-        return float(azimuth), float(elevation)
+        return self._jump_from + self._drift * (time - jump * script.period)
 
-    def _make_sines(self) -> tuple[NDArray[np.float64], ...]:
-        random = np.random.default_rng((self.seed, 1))
-        axes = np.array((_AZIMUTH_SINES, _ELEVATION_SINES))
-        amplitude = np.radians(axes[:, :, 1] * (self.settings.sines_rms / _SINES_RMS))
-        return axes[:, :, 0], amplitude, random.uniform(0, 2 * math.pi, (2, 2))
+
+class TargetMotion(ScriptedPath):
+    """The ball's direction over time, seen from a camera that rests.
+
+    Coordinates are azimuth (positive to the right) and elevation (positive up), rad.
+
+    Parameters
+    ----------
+    settings : amplitudes and rates.
+    mode, seed : as :class:`ScriptedPath` takes them.
+    """
+
+    def __init__(self, settings: MotionSettings, mode: str | MotionMode, seed: int) -> None:
+        super().__init__(settings.script(), mode, seed)
