@@ -1,0 +1,1 @@
+"""What a robot adds to a run: its decoder, its deviations and its rewards."""
