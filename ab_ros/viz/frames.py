@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from ab_ros.errors import ConfigError
-from ab_ros.viz.style import INK, MUTED, font
+from ab_ros.viz.style import GRID, INK, MUTED, font
 
 _GAP = 14
 _MARGIN = 24
+_SAME_FORM = 0.02  # what rounding may do to proportions
 
 
 def contact_sheet(
@@ -28,7 +29,7 @@ def contact_sheet(
 
     Parameters
     ----------
-    frames : uint8[H, W, 3] RGB each; the first one's proportions are used for all.
+    frames : uint8[H, W, 3] RGB each; the first one's proportions are the cells'.
     captions : one for each frame, or none at all; a second line is set smaller.
     columns : frames per row, >= 1.
     width : px of the whole picture.
@@ -83,8 +84,13 @@ def check_frame(where: str, frame: NDArray[np.uint8]) -> None:
 
 
 def rounded(frame: NDArray[np.uint8], size: tuple[int, int], radius: int = 8) -> Image.Image:
-    """Return a frame at a size in px, with rounded corners on white."""
+    """Return a frame at a size in px, with rounded corners on white.
+
+    A frame of other proportions is fitted in, with bands.
+    """
     image = Image.fromarray(frame)
+    if abs(image.width * size[1] / (image.height * size[0]) - 1.0) > _SAME_FORM:
+        image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=GRID)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS)
     card = Image.new("RGB", size, "white")

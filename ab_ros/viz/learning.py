@@ -67,7 +67,7 @@ def learning_curve(
     ----------
     time : float[n], s, rising.
     error : float[n], deg >= 0, the distance of the target from the centre; NaN leaves a gap.
-    still : deg, RMS error of an arm that does not move.
+    still : deg, RMS error of a robot that does not move.
     phases : named stretches of the run.
     probes : frozen tests; marked on the curve and repeated as bars.
     controls : {name: RMS error in deg} of runs beside this one.
@@ -102,7 +102,7 @@ def learning_curve(
         axes.text(
             when[-1],
             still + 0.012 * top,
-            f"still arm {still:.1f}° ",
+            f"held still {still:.1f}° ",
             ha="right",
             va="bottom",
             fontsize=9.5,
@@ -142,7 +142,7 @@ def _bars(
     still: float, probes: Sequence[Probe], controls: Mapping[str, float]
 ) -> list[tuple[str, float, str]]:
     """(name, deg, colour) from top to bottom."""
-    rows = [("still arm", still, MUTED)]
+    rows = [("held still", still, MUTED)]
     rows += [(probe.name, probe.error, _colour(probe.error, still)) for probe in probes]
     rows += [(name, value, ORANGE) for name, value in controls.items()]
     return rows
