@@ -1,36 +1,35 @@
-"""Command topics: each group's commands as the messages of its interface."""
+"""Command topics: each group's commands as messages; grippers are in :mod:`gripper_outputs`."""
 
 from __future__ import annotations
 
-import time
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64, Float64MultiArray
+from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from ab_ros.errors import ConfigError, one_of
-from ab_ros.motion.groups import Command
-from ab_ros.motion.settings import GroupSettings, MotorSettings, Quantity
+from ab_ros.motion.commands import Command
+from ab_ros.motion.settings import GroupSettings, Quantity
 from ab_ros.nodes import qos
 from ab_ros.nodes.lifecycle import AbNode
 from ab_ros.nodes.messages import packed, to_duration, to_time
+from ab_ros.nodes.optional_messages import optional
 from ab_ros.nodes.robot_messages import joint_state
 
-_SHORTEST_PERIOD = 0.005  # s; a Python timer is not good for less
-_LONGEST_STOP = 5.0  # s; the process has 9 s in all to end
-# No dots: in a name of a ROS parameter such as limits.linear_x.velocity they mean a level.
-_TWIST_CHANNELS = tuple(f"{part}_{axis}" for part in ("linear", "angular") for axis in "xyz")
+SHORTEST_PERIOD = 0.005
+"""Time between two points that are played, s: a Python timer is not good for less."""
+
+_LONGEST_TICK = 0.01  # s; so late at most is a message
+_ROUNDING = 1e-9  # s
 
 
 class CommandOutput(ABC):
-    """Publishes the commands of one group.
+    """Sends the commands of one group.
 
     Parameters
     ----------
@@ -39,19 +38,26 @@ class CommandOutput(ABC):
     settings : of the group.
     """
 
-    message: type[Any]
-
     def __init__(self, node: AbNode[Any], name: str, settings: GroupSettings) -> None:
         self.node, self.name, self.settings = node, name, settings
-        self.publisher = node.advertise(self.message, settings.topic, qos.COMMAND)
 
     @abstractmethod
     def send(self, command: Command) -> int:
-        """Publish a command, which replaces the one before; return the messages published now."""
+        """Send a command, which replaces the one before; return how many messages that takes."""
+
+    @property
+    def problem(self) -> str:
+        """Why commands do not get through, as a sentence; empty if they do."""
+        return ""
+
+    @property
+    def tick(self) -> float:
+        """How often :meth:`play` shall be called, s; infinite if never."""
+        return math.inf
 
     @property
     def playing(self) -> bool:
-        """Whether points of the last command are still to be published."""
+        """Whether something of the last command is still to be sent."""
         return False
 
     def play(self) -> None:
@@ -60,11 +66,37 @@ class CommandOutput(ABC):
     def discard(self) -> None:
         """Drop what is still to be published."""
 
+    def outdate(self) -> None:
+        """Drop what belongs to a time that is over: the robot's clock has jumped."""
+        self.discard()
+
     def cut_short(self) -> None:
-        """Drop what is still to be published; velocities become zero, positions stay."""
+        """Drop what is still to be published; what drives the robot goes to where it stops."""
 
 
-class TrajectoryOutput(CommandOutput):
+class TopicOutput(CommandOutput):
+    """Publishes the commands of one group on its topic."""
+
+    message: type[Any]
+
+    def __init__(self, node: AbNode[Any], name: str, settings: GroupSettings) -> None:
+        super().__init__(node, name, settings)
+        self.publisher = node.advertise(self.message, settings.topic, qos.COMMAND)
+
+    @property
+    def problem(self) -> str:
+        """Why commands do not get through: nobody listens."""
+        if self.publisher.get_subscription_count():
+            return ""
+        return f"nobody subscribes to {self.publisher.topic_name}"
+
+    def publish(self, message: Any) -> None:
+        """Publish a message, and take note of it."""
+        self.publisher.publish(message)
+        self.node.figures.mark(self.settings.topic)
+
+
+class TrajectoryOutput(TopicOutput):
     """``trajectory_msgs/JointTrajectory``: all points at once; a stamp of 0 means now."""
 
     message = JointTrajectory
@@ -83,25 +115,20 @@ class TrajectoryOutput(CommandOutput):
                 command.times.tolist(), command.values, speeds, strict=True
             )
         ]
-        self.publisher.publish(message)
+        self.publish(message)
         return 1
 
 
-class GripperOutput(CommandOutput):
-    """``std_msgs/Float64``: where the gripper shall go, once per cycle."""
+class ForwardOutput(TopicOutput):
+    """Messages that a controller applies at once: one is sent each period, whatever the cycles do.
 
-    message = Float64
+    A cycle's command brings the whole path, and replaces the one before in the middle of a period:
+    the beat goes on, so that a controller whose period is longer than a cycle gets its messages,
+    too.  Positions are those of the path at the time of the beat, between two points by the same
+    part of each; velocities and efforts are the next ones.  A stop, and what must not wait, begins
+    a beat of its own; that of velocities and efforts is of the stop's points.
 
-    def send(self, command: Command) -> int:
-        """Publish where the command ends."""
-        self.publisher.publish(Float64(data=float(command.values[-1, 0])))
-        return 1
-
-
-class ForwardOutput(CommandOutput):
-    """Messages that a controller applies at once: the points are played, each at its time.
-
-    A cycle's points are played no faster than either the robot's clock or the steady one passes: a
+    A cycle's path is played no faster than either the robot's clock or the steady one passes: a
     simulation slower than real time must not be driven faster than its limits.  A stop goes by the
     steady clock alone, because it must end even where the robot's clock stands still.
 
@@ -114,12 +141,12 @@ class ForwardOutput(CommandOutput):
         super().__init__(node, name, settings)
         self._lockstep = lockstep
         self._used = False
+        self.beat = max(settings.period, SHORTEST_PERIOD)
+        self._positions = settings.quantity is Quantity.POSITION
         self._times: NDArray[np.float64]
         self._values: NDArray[np.float64]
+        self._due: float | None
         self.discard()
-        if not lockstep:
-            period = max(settings.period, _SHORTEST_PERIOD)
-            node.every(period, self.play, steady=True)
 
     @abstractmethod
     def fill(self, point: NDArray[np.float64]) -> Any:
@@ -130,43 +157,93 @@ class ForwardOutput(CommandOutput):
         self._used = True
         if self._lockstep:
             last = len(command.times) if command.stop else command.cycle_points
-            self.publisher.publish(self.fill(command.values[max(0, last - 1)]))
+            self.publish(self.fill(command.values[max(0, last - 1)]))
             return 1
-        self._times, self._values, self._next = command.times, command.values, 0
+        # When the next message is due, on the time of the new command.
+        due = self.beat if self._due is None else self._due - self._passed()
+        due = min(max(due, 0.0), self.beat)  # the robot's clock may have gone back
+        # A position on its way to rest is asked for in the beat, too, beginning now.
+        self._own = command.prompt or (command.stop and not self._positions)
+        due = min(due, self.beat, float(command.times[0])) if command.stop else due
         self._stop = command.stop
+        self._times = np.concatenate(((0.0,), command.times))
+        self._values = np.concatenate((command.start[None, :], command.values))
+        self._sent = 0.0
+        self._due = float(command.times[0]) if self._own else due
         self._begin, self._begin_robot = self.node.steady_now(), self.node.now()
         return 1
 
+    @property
+    def tick(self) -> float:
+        """How often :meth:`play` shall be called, s; infinite if never."""
+        return math.inf if self._lockstep else min(self.beat, _LONGEST_TICK)
+
     def play(self) -> None:
-        """Publish the newest point whose time has come."""
-        if not self.playing:
+        """Publish what is due, if anything is."""
+        if not self.playing or self._due is None:
             return
+        passed = self._passed()
+        if self._own:
+            index = int(np.searchsorted(self._times, passed, side="right")) - 1
+            skipped = int(np.searchsorted(self._times, self._sent, side="right"))
+            if index < skipped:
+                return
+            self._skip(index - skipped)
+            self._play_at(float(self._times[index]), self._values[index])
+        elif passed >= self._due - 0.5 * self.tick:
+            # A timer that fires a little earlier than the last time moves the beat: what is sent
+            # never lies ahead of the clock.
+            at = min(passed, self._due)
+            late = math.floor((passed - at) / self.beat)
+            self._skip(late)
+            at = min(at + late * self.beat, float(self._times[-1]))
+            self._play_at(at, self._value_at(at))
+
+    def _value_at(self, at: float) -> NDArray[np.float64]:
+        # Rounding of times must not lead to the point after.
+        index = int(np.searchsorted(self._times, at - _ROUNDING, side="left"))
+        index = min(max(index, 1), self._times.size - 1)
+        if not self._positions:
+            return self._values[index]
+        before, after = self._times[index - 1 : index + 1]
+        part = min(max((at - before) / (after - before), 0.0), 1.0)
+        low, high = self._values[index - 1 : index + 1]
+        return np.asarray(high if part == 1.0 else low + part * (high - low))
+
+    def _play_at(self, at: float, value: NDArray[np.float64]) -> None:
+        self._sent, self._due = at, at + self.beat
+        self.publish(self.fill(value))
+
+    def _skip(self, count: int) -> None:
+        if count > 0:
+            self.node.figures.add(f"{self.name} points skipped", count)
+
+    def _passed(self) -> float:
+        """Return how long the present command has been played, s."""
         passed = self.node.steady_now() - self._begin
-        if not self._stop:
-            passed = min(passed, self.node.now() - self._begin_robot)
-        due = int(np.searchsorted(self._times, passed, side="right"))
-        if due > self._next:
-            self._next = due
-            self.publisher.publish(self.fill(self._values[due - 1]))
+        return passed if self._stop else min(passed, self.node.now() - self._begin_robot)
 
     @property
     def playing(self) -> bool:
         """Whether points of the last command are still to be published."""
-        return self._next < self._times.size
+        return self._times.size > 0 and self._sent < self._times[-1]
 
     def discard(self) -> None:
         """Drop the points that are still to be published."""
         self._times, self._values = np.empty(0), np.empty((0, 0))
-        self._next = 0
-        self._stop = False
+        self._own = self._stop = False
+        self._sent = 0.0
+        self._due = None
         self._begin = self._begin_robot = 0.0
 
     def cut_short(self) -> None:
-        """Drop what is still to be published; velocities become zero, positions stay."""
+        """Drop what is still to be published; velocities and efforts go to where they stop."""
         self.discard()
-        if self._used and self.settings.quantity is Quantity.VELOCITY:
+        settings = self.settings
+        if self._used and settings.quantity is not Quantity.POSITION:
             # A controller without a time-out would drive on for ever with the last one it got.
-            self.publisher.publish(self.fill(np.zeros(len(self.settings.channels))))
+            rest = settings.stop_value or [0.0] * len(settings.channels)
+            self.publish(self.fill(np.array(rest, np.float64)))
 
 
 class ArrayOutput(ForwardOutput):
@@ -215,97 +292,19 @@ class TwistStampedOutput(TwistOutput):
         return message
 
 
-_FORWARD: Mapping[str, Callable[..., CommandOutput]] = {
-    "position": ArrayOutput,
-    "velocity": ArrayOutput,
-    "joint_state": JointStateOutput,
-    "twist": TwistOutput,
-    "twist_stamped": TwistStampedOutput,
-}
-_WHOLE: Mapping[str, Callable[..., CommandOutput]] = {
-    "joint_trajectory": TrajectoryOutput,
-    "gripper": GripperOutput,
-}
+class JointJogOutput(ForwardOutput):
+    """``control_msgs/JointJog``: speeds, and how long they hold."""
 
+    def __init__(
+        self, node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool
+    ) -> None:
+        self.message = optional("control_msgs/msg/JointJog")
+        super().__init__(node, name, settings, lockstep)
 
-def check_output(name: str, settings: GroupSettings) -> None:
-    """Refuse a group whose interface is not available, or cannot carry its channels.
-
-    Raises
-    ------
-    ConfigError
-        whose sentence begins with the setting that is wrong.
-    """
-    where, interface = f"groups.{name}", settings.interface
-    if interface not in _WHOLE and interface not in _FORWARD:
-        raise ConfigError(
-            f"{where}.interface: {interface!r} is not available; {one_of((*_WHOLE, *_FORWARD))}"
-        )
-    if interface == "gripper" and len(settings.channels) != 1:
-        raise ConfigError(f"{where}.channels: a gripper has one, not {list(settings.channels)}")
-    if interface in ("twist", "twist_stamped"):
-        for channel in settings.channels:
-            if channel not in _TWIST_CHANNELS:
-                raise ConfigError(
-                    f"{where}.channels: {channel!r} is not a part of a twist;"
-                    f" {one_of(_TWIST_CHANNELS)}"
-                )
-
-
-def make_output(
-    node: AbNode[Any], name: str, settings: GroupSettings, lockstep: bool
-) -> CommandOutput:
-    """Return the output of a group that :func:`check_output` accepts."""
-    if settings.interface in _WHOLE:
-        return _WHOLE[settings.interface](node, name, settings)
-    return _FORWARD[settings.interface](node, name, settings, lockstep)
-
-
-def playable(settings: MotorSettings, lockstep: bool) -> MotorSettings:
-    """Return settings whose points are no denser than they can be played.
-
-    Points that are skipped would break the limit on the step from one to the next.
-    """
-    if lockstep:
-        return settings
-    groups = {
-        name: replace(group, period=max(group.period, _SHORTEST_PERIOD))
-        if group.interface in _FORWARD
-        else group
-        for name, group in settings.groups.items()
-    }
-    return replace(settings, groups=groups)
-
-
-def finish_playing(
-    outputs: Iterable[CommandOutput],
-    steady: Callable[[], float],
-    failed: Callable[[CommandOutput, Exception], None],
-) -> None:
-    """Let stops that are played point by point reach their ends, all at the same time.
-
-    Called where no timer runs any more; returns after 5 s at the latest, with velocities at zero.
-
-    Parameters
-    ----------
-    steady : tells the time on the steady clock, s.
-    failed : called for an output that cannot publish; the others go on.
-    """
-    left = list(outputs)
-    deadline = steady() + _LONGEST_STOP
-    while left:
-        late = steady() > deadline
-        for output in tuple(left):
-            try:
-                if late:
-                    output.cut_short()
-                else:
-                    output.play()
-            except Exception as error:
-                output.discard()
-                failed(output, error)
-            if not output.playing:
-                output.discard()
-                left.remove(output)
-        if left:
-            time.sleep(0.002)
+    def fill(self, point: NDArray[np.float64]) -> Any:
+        """Return the message of one point."""
+        message = self.message(joint_names=list(self.settings.channels))
+        message.header.stamp = to_time(self.node.now())
+        message.velocities = packed(point, "d")
+        message.duration = self.beat
+        return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import math
 import os
@@ -9,6 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,12 +35,22 @@ from ab_ros.nodes.robot_messages import read_image
 from ab_ros.values import Cycle
 
 _DISCOVERY = 3.2  # s; a node that was missed at first is announced again every 3 s
+_SHY = 20.0  # s for nodes of this computer that are known to be there; a bound
 _ANSWER = 20.0  # s; a bound, not a measurement
+_MOST_WAITING = 1000  # messages that may wait to be heard
+_MOST_HERE = 120  # participants of a domain whose ports do not meet those of the next one
 _TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "activate": Transition.TRANSITION_ACTIVATE,
     "deactivate": Transition.TRANSITION_DEACTIVATE,
     "cleanup": Transition.TRANSITION_CLEANUP,
+}
+_SERVICES: Mapping[str, Any] = {
+    "brain/save": Trigger,
+    "motor/halt": Trigger,
+    "motor/resume": Trigger,
+    "sim/mirror": SetBool,
+    "sim/reset": Trigger,
 }
 
 
@@ -84,6 +96,7 @@ class Conductor:
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
+        self._nodes = tuple(nodes)
         self._stop = StopRequests()
         self.domain, self._claim = _free_domain(nodes)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -100,9 +113,16 @@ class Conductor:
         self._frames: dict[str, list[tuple[float, NDArray[np.uint8]]]] = {}
         self._clients: dict[str, Any] = {}
         self.processes: NodeProcesses | None = None
+        # A node that has not discovered a client when it answers, answers in vain: it discovers
+        # those that are there before it together with all else of the conductor.
+        for service, kind in _SERVICES.items():
+            self._client(kind, service)
+        for node in nodes:
+            self._client(ChangeState, f"{node}/change_state")
+            self._client(SetParametersAtomically, f"{node}/set_parameters_atomically")
         make = self._node.create_subscription
         make(Vector3Stamped, "target/direction", self._target, qos.LOCKSTEP)
-        make(JointState, "joint_states", self._joint_state, qos.SENSOR)
+        make(JointState, "joint_states", self._joint_state, qos.EACH_SAMPLE)
         make(SpikeRaster, "spikes", self._spikes, qos.REWARD)
         make(Reward, "reward", self._reward, qos.REWARD)
         make(BrainStatus, "brain/status", self._brain_status, qos.STATUS)
@@ -182,10 +202,13 @@ class Conductor:
             if not self._call(ChangeState, f"{node}/change_state", request).success:
                 raise NodeError(f"{node}: could not {label}; see its log")
 
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
+    def _client(self, kind: Any, service: str) -> Any:
         if service not in self._clients:
             self._clients[service] = self._node.create_client(kind, service)
-        client = self._clients[service]
+        return self._clients[service]
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        client = self._client(kind, service)
         self.wait(f"service {service}", client.service_is_ready)
         future = client.call_async(request)
         self.wait(f"an answer of {service}", future.done)
@@ -218,8 +241,19 @@ class Conductor:
         """Robot time of the newest sample, s."""
         return self.errors[-1][0] if self.errors else -math.inf
 
-    def forget_time(self) -> None:
-        """Expect another clock, and nodes that have said nothing yet: they are started anew."""
+    def forget_nodes(self) -> None:
+        """Wait until all nodes have left; expect others, and another clock.
+
+        Else what the old ones said last would pass for the new ones' word, and a request would go
+        to a service that has ended.
+        """
+
+        def gone() -> bool:
+            return not set(self._nodes) & set(self._node.get_node_names())
+
+        self.wait("the end of the nodes", gone, timeout=2 * _SHY)
+        for _ in range(_MOST_WAITING):
+            self._executor.spin_once(timeout_sec=0.0)
         self.errors.clear()
         self.brain, self.motor = BrainStatus(), MotorStatus()
 
@@ -286,16 +320,37 @@ def _claim(domain: int) -> int | None:
 
 
 def _has_nodes(domain: int, names: Sequence[str]) -> bool:
+    there = participants_here(domain)
     context = rclpy.Context()
     rclpy.init(
         args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
     )
     node = rclpy.create_node("conductor_scout", context=context, enable_rosout=False)
-    deadline = time.monotonic() + _DISCOVERY
+    begin = time.monotonic()
     found = False
-    while time.monotonic() < deadline and not found:
-        found = any(name in node.get_node_names() for name in names)
+    while not found:
+        known = [name for name in node.get_node_names() if name != node.get_name()]
+        found = any(name in known for name in names)
+        # On a busy computer those that are there may take their time to answer.
+        patience = _SHY if len(known) < there else _DISCOVERY
+        if time.monotonic() - begin > patience:
+            break
         time.sleep(0.05)
     node.destroy_node()
     rclpy.shutdown(context=context)
     return found
+
+
+def participants_here(domain: int) -> int:
+    """Return how many participants of a domain this computer has, by the ports that they hold.
+
+    The n-th one receives at port 7410 + 250 · domain + 2 · n (DDSI-RTPS 2.5, 9.6.2.3).  Some
+    middlewares choose other ports, and systems but Linux do not list them: there may be more.
+    """
+    ports = set()
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        with contextlib.suppress(OSError):
+            rows = Path(table).read_text().splitlines()[1:]
+            ports |= {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
+    first = 7410 + 250 * domain
+    return sum(port in ports for port in range(first, first + 2 * _MOST_HERE, 2))

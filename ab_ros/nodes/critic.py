@@ -18,9 +18,10 @@ from std_srvs.srv import Trigger
 
 from ab_ros.config import setting
 from ab_ros.contract import Contract
-from ab_ros.errors import ContractError, ObservationError
-from ab_ros.learning.critic import Critic, CriticSettings, Moment, Snapshot
-from ab_ros.learning.policies import load_policies
+from ab_ros.errors import ConfigError, ContractError, ObservationError
+from ab_ros.learning import tasks
+from ab_ros.learning.critic import Critic, CriticSettings, Moment, Snapshot, policies_of
+from ab_ros.learning.scaffold import contract_complaints
 from ab_ros.msg import BrainContract, CycleDone, Deviation, Reward, SpikeRaster
 from ab_ros.nodes import qos
 from ab_ros.nodes.diagnostics import Health, Level
@@ -41,7 +42,16 @@ _DISORDER = 0.5  # s; a stamp that is further back is of a clock that went back
 _MEMORY = 256
 _EARLY = 16  # messages of runs without a contract that are kept for it
 _NEUTRAL = 0.5
+_MOST = 8  # differences of contracts that are told
 V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class _Joints:
+    """Measured positions, rad or m, and velocities, per second, by joint."""
+
+    positions: dict[str, float]
+    velocities: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,11 @@ class CriticNodeSettings:
     target: str = setting(
         "target/direction",
         doc="Topic of the direction to the target; empty: there is none. Zeros: it is unknown.",
+    )
+    pacing: str = setting(
+        "realtime",
+        doc="lockstep: the robot is a simulation that waits for each cycle; nothing may be lost.",
+        one_of=("realtime", "lockstep"),
     )
     judge_timeout: float = setting(
         2.0, doc="A cycle whose outcome is not seen within this time is dropped.", unit="s", gt=0
@@ -65,27 +80,41 @@ class CriticNode(AbNode[CriticNodeSettings]):
     settings_class = CriticNodeSettings
     unique = True
 
+    def check(self, settings: CriticNodeSettings) -> None:
+        """Refuse options that the ready-made policies do not know."""
+        critic = settings.critic
+        if not critic.policies and tasks.__name__ in (
+            critic.reward_policy,
+            critic.deviation_policy,
+        ):
+            try:
+                tasks.for_options(critic.options)
+            except ConfigError as error:
+                raise ConfigError(f"critic.{error}") from None
+
     def setup(self) -> None:
         """Load the policies; make topics."""
         s = self.settings
-        self._policies = load_policies(s.critic.reward_policy, s.critic.deviation_policy)
+        self._policies = policies_of(s.critic)
         self._critic: Critic | None = None
         self._run = ""
         self._judged = -1  # the last cycle that was judged
-        self._failures = 0
+        self._failures = self._slow = 0
+        self._mismatch = ""
         self._early: deque[tuple[Callable[[Any], None], Any]] = deque(maxlen=_EARLY)
         self._rasters: dict[int, Cycle] = {}
         self._open: deque[tuple[CycleDone, float]] = deque()
-        self._states: deque[tuple[float, dict[str, float]]] = deque(maxlen=_MEMORY)
+        self._states: deque[tuple[float, _Joints]] = deque(maxlen=_MEMORY)
         self._directions: deque[tuple[float, tuple[float, float, float]]] = deque(maxlen=_MEMORY)
         self._rewards = self.advertise(Reward, "reward", qos.REWARD)
         self._deviations = self.advertise(Deviation, "deviation", qos.REWARD)
         self.subscribe(BrainContract, "contract", self._contract, qos.LATCHED, always=True)
         self.subscribe(SpikeRaster, "spikes", self._spikes, qos.REWARD)
         self.subscribe(CycleDone, "cycle_done", self._cycle_done, qos.REWARD)
-        self.subscribe(JointState, "joint_states", self._joint_state, qos.COMMAND)
+        samples = qos.LOCKSTEP if s.pacing == "lockstep" else qos.HISTORY
+        self.subscribe(JointState, "joint_states", self._joint_state, samples)
         if s.target:
-            self.subscribe(Vector3Stamped, s.target, self._target, qos.COMMAND)
+            self.subscribe(Vector3Stamped, s.target, self._target, samples)
         self.serve(Trigger, "~/reload", self._reload)
         self.watch_clock(self._clock_jumped)
 
@@ -100,9 +129,10 @@ class CriticNode(AbNode[CriticNodeSettings]):
 
     def health(self) -> Health:
         """Tell of policies that fail."""
-        if self._critic is not None and self._critic.failures:
-            return Level.WARN, f"{self._critic.failures} failures: {self._critic.last_failure}"
-        return Level.OK, "judges cycles"
+        complaints = [] if self._critic is None else [*self._critic.complaints()]
+        if self._mismatch:
+            complaints.append(self._mismatch)
+        return (Level.WARN, "; ".join(complaints)) if complaints else (Level.OK, "judges cycles")
 
     # What comes in
 
@@ -123,7 +153,20 @@ class CriticNode(AbNode[CriticNodeSettings]):
 
     def _use(self, contract: Contract) -> None:
         self._critic = Critic(self.settings.critic, contract, self._policies)
-        self._failures = 0
+        self._failures = self._slow = 0
+        self._compare(contract)
+
+    def _compare(self, contract: Contract) -> None:
+        """Say how the contract that the policies were made for differs from the brain's."""
+        folder = self.settings.critic.policies
+        differences = contract_complaints(folder, contract) if folder else ()
+        self._mismatch = ""
+        if differences:
+            more = f"; {len(differences) - _MOST} more" if len(differences) > _MOST else ""
+            said = "; ".join(differences[:_MOST]) + more
+            self._mismatch = f"policies {folder}: not of the running brain's contract: {said}"
+            self.get_logger().warning(self._mismatch)
+        self.figures.set("contract differences", len(differences))
 
     def _spikes(self, message: SpikeRaster) -> None:
         if self._critic is None or message.run != self._run:
@@ -159,7 +202,10 @@ class CriticNode(AbNode[CriticNodeSettings]):
         joints = dict(zip(message.name, map(float, message.position), strict=True))
         if not all(map(math.isfinite, joints.values())):
             raise ObservationError("joint_states: positions must be finite")
-        self._note(self._states, seconds(message.header.stamp), joints)
+        # Velocities may be left out, for some joints by giving no number.
+        measured = zip(message.name, map(float, message.velocity), strict=False)
+        velocities = {name: value for name, value in measured if math.isfinite(value)}
+        self._note(self._states, seconds(message.header.stamp), _Joints(joints, velocities))
 
     def _target(self, message: Vector3Stamped) -> None:
         direction = (message.vector.x, message.vector.y, message.vector.z)
@@ -228,12 +274,14 @@ class CriticNode(AbNode[CriticNodeSettings]):
         state = _pick(self._states, wanted, first)
         if state is None:
             return None
-        if not self.settings.target:
-            return Snapshot(state[0], state[1], None)
-        direction = _pick(self._directions, wanted, first)
-        if direction is None:
-            return None
-        return Snapshot(state[0], state[1], direction[1] if any(direction[1]) else None)
+        stamp, joints = state
+        target = None
+        if self.settings.target:
+            direction = _pick(self._directions, wanted, first)
+            if direction is None:
+                return None
+            target = direction[1] if any(direction[1]) else None
+        return Snapshot(stamp, joints.positions, target, joints.velocities)
 
     def _publish(self, moment: Moment) -> None:
         assert self._critic is not None
@@ -241,6 +289,11 @@ class CriticNode(AbNode[CriticNodeSettings]):
         if self._critic.failures > self._failures:
             self._failures = self._critic.failures
             self.report("policy", self._critic.last_failure)
+        if self._critic.slow > self._slow:
+            self._slow = self._critic.slow
+            self.figures.add("cycles judged too slowly")
+            self.get_logger().warning(self._critic.last_slow, throttle_duration_sec=1.0)
+        self.figures.took("policies", self._critic.took)
         stamp, number = moment.after.stamp, moment.cycle.number
         for deviation in deviations:
             self._deviations.publish(deviation_message(deviation, self._run, number, stamp))
@@ -251,11 +304,12 @@ class CriticNode(AbNode[CriticNodeSettings]):
         self.figures.mark("judged")
 
     def _reload(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        critic = self.settings.critic
-        self._policies = load_policies(critic.reward_policy, critic.deviation_policy)
+        # If this fails, the old policies go on; their modules are not touched.
+        self._policies = policies_of(self.settings.critic, again=True)
         if self._critic is not None:
             self._use(self._critic.contract)
-        response.success, response.message = True, "policies loaded anew"
+        response.success = True
+        response.message = "; ".join(filter(None, ("policies loaded anew", self._mismatch)))
         return response
 
 

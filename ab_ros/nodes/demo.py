@@ -21,12 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ab_ros.config import load_yaml, node_parameters
 from ab_ros.errors import ConfigError
+from ab_ros.nodes.brain_service import BrainService
 from ab_ros.nodes.conductor import Conductor
 from ab_ros.nodes.launcher import NodeError, NodeProcesses
 from ab_ros.values import Cycle
 from ab_ros.viz.saving import write_bytes
 
 NODES = ("sim", "motor", "critic", "brain")
+_FORGET = 2.0  # s of robot time in which the brain forgets a tone
+_SILENT = 5.0  # s of robot time, at most, in which the ball is there without one
 Report = Callable[["Progress"], None]
 Frames = dict[str, list[tuple[float, NDArray[np.uint8]]]]
 
@@ -35,7 +38,8 @@ Frames = dict[str, list[tuple[float, NDArray[np.uint8]]]]
 class DemoOptions:
     """What the demo is asked for.
 
-    ``learn_seconds`` and ``probe_seconds`` are s of robot time.
+    ``learn_seconds`` and ``probe_seconds`` are s of robot time; ``remote``: the brain is a service
+    on this computer.
     """
 
     config: Path
@@ -44,6 +48,7 @@ class DemoOptions:
     quick: bool = False
     realtime: bool = False
     feedback: bool = False
+    remote: bool = False
     learn_seconds: float = 60.0
     probe_seconds: float = 10.0
     realtime_seconds: float = 10.0
@@ -102,11 +107,13 @@ class Demo:
         self.options = options
         self._tell = tell
         self.result = DemoResult()
-        self._period = self._read_period()
+        self._period, self._robot, self._hears = self._read_config()
         self._wall = time.monotonic()
         self._lockstep_time = [0.0, 0.0]
+        self._remote_parameters: dict[str, Any] = {}
         self._grip: dict[str, float] = {}
-        self._closed = 0.0
+        self._closed: dict[str, float] = {}
+        self._service = BrainService(options.out) if options.remote else None
         self.conductor: Conductor
 
     def run(self) -> DemoResult:
@@ -120,17 +127,20 @@ class Demo:
             if the configuration file cannot be used.
         """
         options = self.options
+        untrained = self._service.build(options.config, options.seed) if self._service else None
         self.conductor = conductor = Conductor(NODES)
         try:
             with NodeProcesses(options.out / "logs") as processes:
                 conductor.processes = processes
+                self._serve(processes, untrained)
                 self._start(processes, self._scripted_parameters())
                 self._learn_and_relearn()
                 self._controls()
                 conductor.processes = None
+            conductor.forget_nodes()
             with NodeProcesses(options.out / "logs") as processes:
                 conductor.processes = processes
-                conductor.forget_time()
+                self._serve(processes, Path(self._brain_file))
                 self._start(processes, self._realtime_parameters())
                 self._real_time()
                 conductor.processes = None
@@ -141,7 +151,8 @@ class Demo:
 
     # Setting up
 
-    def _read_period(self) -> float:
+    def _read_config(self) -> tuple[float, str, bool]:
+        """Return the duration of a cycle, s, the robot's name, and whether the brain hears."""
         data, source = load_yaml(self.options.config)
         parameters, where = node_parameters(data, source, "brain")
         try:
@@ -150,7 +161,12 @@ class Demo:
             raise ConfigError(
                 f"{where.at(('architecture', 'gamma'))}: must be the timesteps per cycle"
             ) from None
-        return gamma * float(parameters.get("dt", 0.001))
+        robot, _ = node_parameters(data, source, "sim")
+        # What is wrong with the inputs, the brain node says.
+        inputs = parameters["architecture"].get("inputs")
+        given = inputs.values() if isinstance(inputs, dict) else ()
+        hears = any(isinstance(item, dict) and item.get("kind") == "Audio" for item in given)
+        return gamma * float(parameters.get("dt", 0.001)), str(robot.get("robot", "arm")), hears
 
     def _scripted_parameters(self) -> dict[str, dict[str, Any]]:
         o = self.options
@@ -162,34 +178,58 @@ class Demo:
         return {
             "sim": {"pacing": pacing, "seed": o.seed, "motion": "sines"},
             "motor": {"pacing": pacing},
-            "critic": {"critic.seed": o.seed, "judge_timeout": 20.0},
+            "critic": {"pacing": pacing, "critic.seed": o.seed, "judge_timeout": 20.0},
             "brain": {**brain, "seed": o.seed, "learning": False, "save_file": self._brain_file},
         }
 
     def _realtime_parameters(self) -> dict[str, dict[str, Any]]:
         o = self.options
         system = {"use_sim_time": False}
-        brain = {"pacing": "realtime", "wait_for_reward": False, "file": self._brain_file}
-        sim = {"pacing": "realtime", "clock": "system", "motion": "sines", "seed": o.seed + 900}
+        file = "" if o.remote else self._brain_file
+        brain = {"pacing": "realtime", "wait_for_reward": False, "file": file}
+        sim = {"pacing": "realtime", "clock": "system", "motion": "still", "seed": o.seed + 900}
         return {
             "sim": sim,
             "motor": {**system, "pacing": "realtime"},
-            "critic": system,
+            "critic": {**system, "pacing": "realtime"},
             "brain": {**system, **brain, "learning": False, "save_file": ""},
         }
+
+    def _serve(self, processes: NodeProcesses, brain: Path | None) -> None:
+        service, self._remote_parameters = self._service, {}
+        if service is None or brain is None:
+            return
+        self._prepare_surroundings()
+        service.start(processes, brain)
+        self._say("starting the service", 0.0, 0.0)
+        # Its kernels may have to be compiled first.
+        self.conductor.wait("the brain's service", lambda: bool(service.url(processes)), 180.0)
+        self._remote_parameters = service.parameters(processes)
+
+    def _save(self) -> None:
+        """Save what the brain has learned so far, for the last phase."""
+        self.conductor.trigger("brain/save")
+        if self._service is not None:
+            self._service.keep(Path(self._brain_file))
 
     @property
     def _brain_file(self) -> str:
         return str((self.options.out / "brain.db").resolve())
 
-    def _start(self, processes: NodeProcesses, parameters: Mapping[str, dict[str, Any]]) -> None:
+    @staticmethod
+    def _prepare_surroundings() -> None:
         for variable, value in (
             ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
             ("OPENBLAS_NUM_THREADS", "1"),
         ):
             os.environ.setdefault(variable, value)
+
+    def _start(self, processes: NodeProcesses, parameters: Mapping[str, dict[str, Any]]) -> None:
+        self._prepare_surroundings()
         for node in NODES:
             own = {"autostart": node != "brain", **parameters[node]}
+            if node == "brain":
+                own.update(self._remote_parameters)
             processes.start(node, [self.options.config.resolve()], own)
         self._say("starting the nodes", 0.0, 0.0)
         c = self.conductor
@@ -204,20 +244,31 @@ class Demo:
         o, c = self.options, self.conductor
         # The very first cycle on a machine compiles the engine.
         self._wait_paused(timeout=180.0)
+        self._wait_for_outcome(0.0)
         c.trigger("motor/halt")
         self._phase("still", "main", o.probe_seconds, "sines", 100, home=False)
         self._probe("start", 200, film="before")
         self._learn("learning", "main", 1)
-        if self.options.quick:
-            self._probe("learned", 300, film="learned", keep=True)
-            c.trigger("brain/save")
-            return
         self._probe("learned", 300, film="learned", keep=True)
-        c.trigger("brain/save")
+        self._save()
+        if self.options.quick:
+            self._silence()
+            return
         c.switch("sim/mirror", True)
         self._probe("mirrored", 400, film="mirrored", mirror=True)
         self._learn("relearning", "main", 2, mirror=True)
         self._probe("relearned", 500, film="relearned", mirror=True)
+        self._silence(mirror=True)
+
+    def _silence(self, mirror: bool = False) -> None:
+        """Let the ball come without a tone, once the last one has been forgotten."""
+        if not self._hears:
+            return
+        c, seconds = self.conductor, min(self.options.probe_seconds, _SILENT)
+        c.set("sim", {"tone": False})
+        self._phase("forgetting", "silence", _FORGET, "hidden", 0, mirror=mirror)
+        self._phase("silent", "silence", seconds, "sines", 300, mirror=mirror)
+        c.set("sim", {"tone": True})
 
     def _controls(self) -> None:
         c = self.conductor
@@ -237,6 +288,8 @@ class Demo:
         o, c = self.options, self.conductor
         c.wait("the brain", lambda: c.brain.code == c.brain.RUNNING, timeout=60.0)
         c.wait("a first command", lambda: c.motor.cycles_executed > 0, timeout=60.0)
+        # Before a robot that nothing moves yet, the ball would walk away.
+        c.set("sim", {"motion": "sines"})
         begin, wall = c.time, time.monotonic()
         self._collect("real time", "realtime", False, begin, begin + o.realtime_seconds, wall)
         elapsed = time.monotonic() - wall
@@ -257,10 +310,11 @@ class Demo:
         """Give the nodes a brain as it was at the start, from the same seed."""
         c = self.conductor
         c.set("brain", {"learning": False, "stop_at_cycle": 1})
-        run = c.brain.run
+        run, before = c.brain.run, c.time
         c.transition("brain", "deactivate", "cleanup", "configure", "activate")
         c.wait("the new brain", lambda: c.brain.run not in ("", run) and c.brain.cycle <= 1)
         self._wait_paused()
+        self._wait_for_outcome(before)
         if not self.options.realtime:
             # Else the critic might judge the first cycle by settings that are made for the next.
             # If the critic has missed that cycle, there is nothing to wait for.
@@ -319,34 +373,42 @@ class Demo:
         if home:
             c.trigger("motor/halt")
             c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
-            c.trigger("sim/reset")
+            self._change_scene(lambda: c.trigger("sim/reset"))
             c.trigger("motor/resume")
             c.forget_motor()
             # The motor node starts from a fresh measured state.
-            c.switch("sim/mirror", mirror)
+            self._change_scene(lambda: c.switch("sim/mirror", mirror))
             c.wait("the motor node", lambda: c.motor_ready)
         elif name == "still":
             c.set("sim", {"motion": motion, "seed": 1000 * o.seed + path})
-            c.trigger("sim/reset")
+            self._change_scene(lambda: c.trigger("sim/reset"))
         begin, wall = c.time, time.monotonic()
         cycles = round(seconds / self._period)
         first = c.brain.cycle
         # With a later stop the brain goes on at once: a short phase may be over before a service
-        # could be called.
-        c.set("brain", {"learning": learning, "stop_at_cycle": first + cycles})
+        # could be called.  What it was shown before the scene was changed may still be under way.
+        then = {"learning": learning, "stop_at_cycle": first + cycles, "not_before": begin}
+        c.set("brain", then)
         self._collect(name, track, learning, begin, begin + cycles * self._period, wall)
         self._wait_paused(first + cycles)
         if not o.realtime:
             self._lockstep_time[0] += cycles * self._period
             self._lockstep_time[1] += time.monotonic() - wall
 
+    def _change_scene(self, change: Callable[[], object]) -> None:
+        """Change what the simulation shows, and wait until it is seen."""
+        c = self.conductor
+        before = c.time
+        change()
+        c.wait("the changed scene", lambda: c.time > before)
+
     def _collect(
         self, name: str, track: str, learning: bool, begin: float, end: float, wall: float
     ) -> None:
         """Wait until the robot's time is ``end``; record the errors."""
         c = self.conductor
-        told = [0.0]
-        grips: list[bool] = []
+        told, looked = [0.0], [begin]
+        grips: list[tuple[bool, bool]] = []
         tolerance = 1e-4
 
         def over() -> bool:
@@ -357,9 +419,10 @@ class Demo:
                 if recent:
                     error = math.degrees(_rms(recent))
                     self._say(name, error, max(0.0, c.time - begin), end - begin)
-                if c.joints:
-                    on_target = c.errors[-1][1] < math.radians(5.0)
-                    grips.append((c.joints.get("gripper_left", 0.0) < 0.015) == on_target)
+            if "gripper_left" in c.joints and c.time > looked[0]:
+                looked[0] = c.time
+                on_target = c.errors[-1][1] < math.radians(5.0)
+                grips.append((c.joints["gripper_left"] < 0.015, on_target))
             return c.time >= end - tolerance
 
         c.wait(f"the end of phase {name!r}", over, timeout=120.0 + 20.0 * (end - begin))
@@ -368,7 +431,9 @@ class Demo:
         self.result.phases.append(PhaseRecord(name, track, learning, begin, end, times, angles))
         self._say(name, math.degrees(_rms(angles)), end - begin, end - begin)
         if grips:
-            self._grip[name] = float(np.mean(grips))
+            closed, on_target = np.array(grips).T
+            self._grip[name] = float(np.mean(closed == on_target))
+            self._closed[name] = float(np.mean(closed))
         del c.errors[:-1]
 
     def _join_last_two(self) -> None:
@@ -386,6 +451,11 @@ class Demo:
             timeout,
         )
 
+    def _wait_for_outcome(self, before: float) -> None:
+        """Wait until the first cycle has been played: time has passed, and the robot stands."""
+        c = self.conductor
+        c.wait("the outcome of the first cycle", lambda: c.time > before, timeout=60.0)
+
     def _say(self, phase: str, error: float, simulated: float, seconds: float = 0.0) -> None:
         wall = time.monotonic() - self._wall
         self._tell(Progress(phase, error, simulated, seconds, wall))
@@ -397,10 +467,15 @@ class Demo:
         names = ("still", "start", "learned", "mirrored", "relearned", "no_learning", "shuffled")
         rms = {phase.name: round(phase.rms, 3) for phase in self.result.phases}
         report["seed"] = o.seed
+        report["robot"] = self._robot
+        report["brain"] = "remote" if o.remote else "embedded"
         report["rms_error"] = {name: rms[name] for name in names if name in rms}
         report["rms_error_realtime"] = rms["real time"]
         report["gripper_right"] = {
             k: round(v, 3) for k, v in self._grip.items() if k in (*names, "real time")
+        }
+        report["gripper_closed"] = {
+            k: round(self._closed[k], 3) for k in ("learned", "silent") if k in self._closed
         }
         report["options"] = {
             "config": str(o.config),

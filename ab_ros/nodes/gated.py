@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from rclpy.client import Client
 from rclpy.clock import Clock, JumpThreshold
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.lifecycle import LifecycleNode
@@ -23,6 +25,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.service import Service
 from rclpy.subscription import Subscription
+from rclpy.task import Future
 from rclpy.timer import Timer
 
 from ab_ros.errors import AbRosError, ConfigError
@@ -110,9 +113,12 @@ class GatedNode(LifecycleNode):
         *,
         always: bool = False,
         raw: bool = False,
+        quiet: bool = False,
     ) -> Subscription[Any]:
         """Subscribe; while the node is not active messages are ignored, unless ``always``.
 
+        Publishers that cannot be heard are reported, and users may override the policies; neither
+        if it is ``quiet``, for a second subscription of a topic.
         Rate and age are measured.  A message for which the callback raises an AbRosError is counted
         as ``<topic> refused`` and reported; any other exception stops the node.
         """
@@ -129,8 +135,12 @@ class GatedNode(LifecycleNode):
                 topic,
                 receive,
                 qos.own(profile),
-                event_callbacks=qos.subscription_events(self, topic),
-                qos_overriding_options=qos.overridable(),
+                event_callbacks=(
+                    SubscriptionEventCallbacks(use_default_callbacks=False)
+                    if quiet
+                    else qos.subscription_events(self, topic)
+                ),
+                qos_overriding_options=None if quiet else qos.overridable(),
                 raw=raw,
             ),
         )
@@ -185,6 +195,28 @@ class GatedNode(LifecycleNode):
         service = self.create_service(kind, name, answer)
         self._entities.append((service, self.destroy_service))
         return service
+
+    def use(self, kind: type[Any], name: str) -> Client[Any, Any]:
+        """Make a client of a service, for :meth:`ask`."""
+        client = self.create_client(kind, name)
+        self._entities.append((client, self.destroy_client))
+        return client
+
+    def ask(
+        self, client: Client[Any, Any], request: Any, answered: Callable[[Any], None]
+    ) -> Future[Any]:
+        """Send a request and call back with its response, if one comes; nothing is waited for.
+
+        Who no longer expects the response shall say so by ``client.remove_pending_request``, or the
+        request is kept for ever.
+        """
+        future = client.call_async(request)
+
+        def done(future: Future[Any]) -> None:
+            self._guarded(client.srv_name, lambda: answered(future.result()))
+
+        future.add_done_callback(done)
+        return future
 
     def watch_clock(
         self, callback: Callable[[float], None], *, forward: float | None = None

@@ -26,17 +26,19 @@ class NodeError(AbRosError):
 
 
 class NodeProcesses:
-    """A group of node processes with their logs; ended together, in reverse order of starting.
+    """A group of processes, mostly nodes, with their logs; all are ended together.
 
     Parameters
     ----------
-    logs : folder of the log files, one per node.
+    logs : folder of the log files, one per node; what was said before is kept in them.
     """
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._files: list[IO[bytes]] = []
+        self._programs: set[str] = set()
+        self._begun: dict[str, int] = {}  # where in its log each one's words begin
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(
@@ -48,10 +50,20 @@ class NodeProcesses:
             command += ["--params-file", str(file)]
         for name, value in (parameters or {}).items():
             command += ["-p", f"{name}:={_text(value)}"]
-        log = open(self._logs / f"{node}.log", "ab")  # noqa: SIM115 (closed in end)
+        self._start(node, command)
+
+    def start_program(self, name: str, command: Sequence[str]) -> None:
+        """Start a program that serves the nodes: it is ended after them, by one SIGINT."""
+        self._programs.add(name)
+        self._start(name, command)
+
+    def _start(self, name: str, command: Sequence[str]) -> None:
+        path = self._logs / f"{name}.log"
+        self._begun[name] = path.stat().st_size if path.exists() else 0
+        log = open(path, "ab")  # noqa: SIM115 (closed in end)
         self._files.append(log)
         # A group of its own: Ctrl-C reaches the demo, which then ends the nodes in order.
-        self._processes[node] = subprocess.Popen(
+        self._processes[name] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -59,6 +71,12 @@ class NodeProcesses:
             start_new_session=True,
             preexec_fn=_stop_with_parent(),
         )
+
+    def said(self, name: str) -> str:
+        """Return what a node, or a program, has said since it was started."""
+        with open(self._logs / f"{name}.log", "rb") as stream:
+            stream.seek(self._begun[name])
+            return stream.read().decode(errors="replace")
 
     def check(self) -> None:
         """Look whether a node has ended.
@@ -74,7 +92,7 @@ class NodeProcesses:
         # A node that was killed or refused its configuration is the cause, not who then gave up.
         for node, code in sorted(ended.items(), key=lambda item: item[1] in (0, 1)):
             log = self._logs / f"{node}.log"
-            tail = log.read_text(errors="replace").strip().splitlines()[-6:]
+            tail = self.said(node).strip().splitlines()[-6:]
             if code == EXIT_BAD_CONFIGURATION and tail:
                 raise ConfigError(tail[-1])
             how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
@@ -82,22 +100,29 @@ class NodeProcesses:
             raise NodeError(f"node {node} {how}; its log {log} ends with\n  {said}")
 
     def end(self) -> None:
-        """End all nodes: SIGINT, so that each stops its part first; SIGKILL for those that hang."""
-        deadline = time.monotonic() + _END_TIMEOUT
-        alive = list(reversed(self._processes.values()))
-        while alive and time.monotonic() < deadline:
+        """End all: nodes by SIGINT, so that each stops its part first, then what served them.
+
+        Those that hang are killed.
+        """
+        for programs in (False, True):
+            deadline = time.monotonic() + _END_TIMEOUT
+            alive = [
+                p for name, p in self._processes.items() if (name in self._programs) is programs
+            ]
+            while alive and time.monotonic() < deadline:
+                for process in reversed(alive):
+                    process.send_signal(signal.SIGINT)
+                # Once more if need be: a node that is still importing may miss the first one, and
+                # one that is already stopping takes no notice.
+                again = deadline if programs else time.monotonic() + _INSIST
+                while alive and time.monotonic() < again:
+                    time.sleep(0.02)
+                    alive = [process for process in alive if process.poll() is None]
             for process in alive:
-                process.send_signal(signal.SIGINT)
-            # Once more if need be: a node that is still importing may miss the first one, and one
-            # that is already stopping takes no notice.
-            again = time.monotonic() + _INSIST
-            while alive and time.monotonic() < again:
-                time.sleep(0.02)
-                alive = [process for process in alive if process.poll() is None]
-        for process in alive:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         self._processes.clear()
+        self._programs.clear()
         for file in self._files:
             file.close()
         self._files.clear()

@@ -7,7 +7,9 @@ gating of callbacks while the node is not active, errors told in a sentence, and
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -18,6 +20,7 @@ from ab_ros.errors import AbRosError, ConfigError
 from ab_ros.nodes.diagnostics import Diagnostics, Health, Level
 from ab_ros.nodes.gated import EXIT_FAILED, GatedNode
 from ab_ros.nodes.parameters import Parameters
+from ab_ros.nodes.twins import Standing, Twins
 
 S = TypeVar("S")
 
@@ -26,6 +29,9 @@ FAILURE = TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
 
 EXIT_BAD_CONFIGURATION = 2
+
+_CLOCK_PATIENCE = 3.0  # s in which a simulation may start before people are told
+_PACE_LOOKS = 9  # every 0.5 s: the real-time factor is that of the last 4 s
 
 
 class AbNode(GatedNode, Generic[S]):
@@ -57,15 +63,17 @@ class AbNode(GatedNode, Generic[S]):
     discovery_time: ClassVar[float] = 1.0
     """How long a unique node looks for others before it activates itself, s."""
     newcomer_time: ClassVar[float] = 5.0
-    """How long a unique node gives way to another one that it learns of late, s."""
+    """How long a unique node must have been active to go on before any other one, s."""
 
     def __init__(self, *, arguments: Sequence[str] | None = None, **options: Any) -> None:
         super().__init__(self.node_name, **options)
         self._configured = False
         self._hook_error: Exception | None = None
-        self._twins = 0
         self._born = time.monotonic()
+        self._active_since = math.inf
         self._activate_after: float | None = None
+        self._waits_for_clock = False
+        self._pace: deque[tuple[float, float]] = deque(maxlen=_PACE_LOOKS)
         self._parameters_of_node: Parameters[S] = Parameters(
             self,
             self.settings_class,
@@ -77,6 +85,7 @@ class AbNode(GatedNode, Generic[S]):
             self.get_logger().warning(sentence)
         self.autostart = self._declare_autostart()
         self._diagnostics = Diagnostics(self, self.figures, self._overall_health)
+        self._twins = Twins(self, self.unique, self._is_settled, self._give_way_or_begin)
         self._graph_timer = self.create_timer(0.5, self._watch_graph, clock=self._steady)
 
     # What a node fills in.
@@ -113,12 +122,21 @@ class AbNode(GatedNode, Generic[S]):
         """Say how the node does, for ``/diagnostics``."""
         return Level.OK, "active" if self._active else "not active"
 
+    @classmethod
+    def help_more(cls) -> str:
+        """Return what ``--help`` shall say beside topics and parameters, such as devices."""
+        return ""
+
     # What a node uses.
 
     @property
     def settings(self) -> S:
         """The current settings."""
         return self._parameters_of_node.value
+
+    def located(self, error: ConfigError) -> ConfigError:
+        """Return an error whose sentence begins with a setting's name with its file and line."""
+        return ConfigError(self._parameters_of_node.located(error) or str(error))
 
     # Starting and finishing.
 
@@ -147,6 +165,11 @@ class AbNode(GatedNode, Generic[S]):
         """The lifecycle state: ``unconfigured``, ``inactive``, ``active`` or ``finalized``."""
         return str(self._state_machine.current_state[1])
 
+    @property
+    def condition(self) -> Health:
+        """How the node does, in any state; as on ``/diagnostics``."""
+        return self._overall_health()
+
     def _autostart(self) -> None:
         if self.state == "unconfigured" and self.trigger_configure() is not SUCCESS:
             self._give_up()
@@ -161,9 +184,7 @@ class AbNode(GatedNode, Generic[S]):
         if self.state != "inactive":
             self._activate_after = None
             return
-        if self.unique:
-            self._look_for_twins()
-        if not (self.unique and self._twins):
+        if self._may_be_active():
             self._activate_after = None
             if self.trigger_activate() is not SUCCESS:
                 self._give_up()
@@ -174,28 +195,47 @@ class AbNode(GatedNode, Generic[S]):
         self.wake()
 
     def _watch_graph(self) -> None:
-        self._look_for_twins()
-        # Who came first goes on; discovery takes a while, so a newcomer may learn of it late.
-        newcomer = time.monotonic() - self._born < self.newcomer_time
-        if self._active and self.unique and self._twins and newcomer:
+        self._watch_pace()
+        self._give_way_or_begin(remind=True)
+
+    def _give_way_or_begin(self, *, remind: bool = False) -> None:
+        standing = self._twins.look(remind=remind)
+        if self._active and self.unique and standing is Standing.SECOND:
             self.trigger_deactivate()
             if self.autostart:
                 self._activate_after = time.monotonic()
         self._activate_if_due()
 
-    def _look_for_twins(self) -> None:
-        name = self.get_fully_qualified_name()
-        twins = self.get_fully_qualified_node_names().count(name) - 1
-        if twins > self._twins:
-            waits = ", and does not become active beside it" if self.unique else ""
-            self.get_logger().error(
-                f"another node named {name} is running{waits}: stop one of the two, or give this"
-                f" one another name (--ros-args -r __node:=<name>); a node that was killed is"
-                f" still listed for some seconds"
-            )
-        elif self._twins and twins <= 0:
-            self.get_logger().info(f"the other node named {name} is gone")
-        self._twins = max(0, twins)
+    def _is_settled(self) -> bool:
+        return self._active and time.monotonic() - self._active_since >= self.newcomer_time
+
+    def _may_be_active(self) -> bool:
+        return not self.unique or self._twins.look() in (Standing.ALONE, Standing.FIRST)
+
+    def _watch_pace(self) -> None:
+        """Measure how fast the robot's clock goes, and say so where there is none."""
+        now, steady = self.now(), self.steady_now()
+        if self._pace and now < self._pace[-1][0]:
+            self._pace.clear()  # a simulation that was reset
+        self._pace.append((now, steady))
+        before, steady_before = self._pace[0]
+        if steady > steady_before:
+            self.figures.set("real-time factor", (now - before) / (steady - steady_before))
+        waits = bool(self.get_clock().ros_time_is_active) and now == 0.0
+        if waits and not self._waits_for_clock and steady - self._born > _CLOCK_PATIENCE:
+            self._waits_for_clock = True
+            self.get_logger().warning(self._no_clock())
+        elif self._waits_for_clock and not waits:
+            self._waits_for_clock = False
+            self.get_logger().info("/clock has begun")
+
+    def _no_clock(self) -> str:
+        others = self.count_publishers("/clock")
+        silent = "its publisher has sent none" if others else "nobody publishes it"
+        return (
+            f"use_sim_time is set, but no time has come on /clock: {silent}; start the simulation,"
+            f" or set use_sim_time to false"
+        )
 
     def _declare_autostart(self) -> bool:
         override = self._parameter_overrides.get("autostart")
@@ -221,12 +261,11 @@ class AbNode(GatedNode, Generic[S]):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable publishers and callbacks and run :meth:`start`."""
-        if self.unique:
-            self._look_for_twins()
-            if self._twins:
-                self.get_logger().error("not activated: another node of this name is running")
-                return FAILURE
+        if not self._may_be_active():
+            self.get_logger().error("not activated: another node of this name is running")
+            return FAILURE
         super().on_activate(state)
+        self._active_since = time.monotonic()
         self._open_gate()
         outcome = self._attempt_hook("activating", self.start)
         if outcome is not SUCCESS:
@@ -291,6 +330,8 @@ class AbNode(GatedNode, Generic[S]):
             self._guarded("reconfiguring", self.reconfigure, new, old)
 
     def _overall_health(self) -> Health:
-        if self._twins:
+        if self._twins.others:
             return Level.ERROR, "another node of this name is running"
+        if self._waits_for_clock:
+            return Level.WARN, self._no_clock()
         return self.health() if self._configured else (Level.OK, "not configured")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import array
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,8 @@ def packed(values: ArrayLike, typecode: str) -> array.array[Any]:
 def spike_raster(cycle: Cycle) -> SpikeRaster:
     """Return the spikes of a cycle as address events, ordered by timestep, then by neuron.
 
+    A cycle that has deltas instead goes as the table of them.
+
     Raises
     ------
     ContractError
@@ -108,11 +110,14 @@ def spike_raster(cycle: Cycle) -> SpikeRaster:
             )
         )
     raster_message.populations = populations
+    if cycle.deltas is not None:
+        raster_message.channel = list(cycle.deltas.names)
+        raster_message.delta = packed(cycle.deltas.values, "d")
     return raster_message
 
 
 def read_spike_raster(message: SpikeRaster, contract: Contract | None = None) -> Cycle:
-    """Return the cycle that a message holds, with read-only rasters uint8[T, N].
+    """Return the cycle that a message holds, with read-only rasters uint8[T, N] or deltas.
 
     Parameters
     ----------
@@ -122,10 +127,12 @@ def read_spike_raster(message: SpikeRaster, contract: Contract | None = None) ->
     ------
     ContractError
         for an event outside the raster, lists of different length, a population that comes twice or
-        does not fit the contract, a raster too large to be true, or a dt that is not > 0 s.
+        does not fit the contract, a raster too large to be true, deltas that are no table or come
+        beside spikes, or a dt that is not > 0 s.
     """
     timesteps = int(message.timesteps)
     where = f"cycle {message.cycle} of run {message.run!r}"
+    deltas = _read_table(message.channel, message.delta, timesteps, where)
     rasters: dict[str, NDArray[np.uint8]] = {}
     for spikes in message.populations:
         size = int(spikes.size)
@@ -160,6 +167,7 @@ def read_spike_raster(message: SpikeRaster, contract: Contract | None = None) ->
         dt=float(message.dt),
         stamp=seconds(message.header.stamp),
         observed=seconds(message.observed),
+        deltas=deltas,
     )
 
 
@@ -228,9 +236,11 @@ def read_deviation(message: DeviationMessage, contract: Contract | None = None) 
     return Deviation(message.feedback, values)
 
 
-def brain_contract(contract: Contract, run: str) -> BrainContract:
-    """Return the contract of a run."""
-    return BrainContract(run=run, contract=contract.canonical(), sha256=contract.sha256)
+def brain_contract(contract: Contract, run: str, remote: bool = False) -> BrainContract:
+    """Return the contract of a run; ``remote`` says that its brain is elsewhere."""
+    return BrainContract(
+        run=run, contract=contract.canonical(), sha256=contract.sha256, remote=remote
+    )
 
 
 def read_brain_contract(message: BrainContract) -> Contract:
@@ -274,11 +284,20 @@ def read_actuator_deltas(message: ActuatorDeltas) -> ChannelDeltas:
     ContractError
         if the table has not one value per timestep and channel.
     """
-    names = tuple(message.channel)
-    values = np.array(message.delta, np.float64)
-    if values.size != int(message.timesteps) * len(names):
+    where = f"deltas of cycle {message.cycle}"
+    table = _read_table(message.channel, message.delta, int(message.timesteps), where)
+    return table or ChannelDeltas((), np.zeros((int(message.timesteps), 0)))
+
+
+def _read_table(
+    channels: Sequence[str], values: Sequence[float], timesteps: int, where: str
+) -> ChannelDeltas | None:
+    """Return the deltas of channels, float64[T, C]; None without any."""
+    names, table = tuple(channels), np.array(values, np.float64)
+    if table.size != timesteps * len(names):
         raise ContractError(
-            f"deltas of cycle {message.cycle}: {values.size} values for {message.timesteps}"
-            f" timesteps and {len(names)} channels"
+            f"{where}: {table.size} values for {timesteps} timesteps and {len(names)} channels"
         )
-    return ChannelDeltas(names, read_only(values.reshape(int(message.timesteps), len(names))))
+    if not names:
+        return None
+    return ChannelDeltas(names, read_only(table.reshape(timesteps, len(names))))

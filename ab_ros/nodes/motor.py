@@ -1,4 +1,10 @@
-"""The motor node: spikes in, safe commands out, one answer to every cycle."""
+"""The motor node: spikes in, safe commands out, one answer to every cycle.
+
+Commands go out on the topic, or the action, of each of the ``groups``, in the form of its
+``interface``.  Measured joints come on ``joint_states``, and limits that the parameters leave out
+in ``robot_description``.  ``~/halt`` stops the robot until ``~/resume``, but does not outlast this
+process: a motor node that is started anew is not halted.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +15,28 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from ab_ros.contract import Contract
 from ab_ros.errors import AbRosError, ConfigError, ContractError
-from ab_ros.motion.groups import Command
-from ab_ros.motion.limits import JointLimits, limits_from_urdf, resolve_limits
+from ab_ros.motion.commands import Command
+from ab_ros.motion.limits import (
+    JointLimits,
+    limits_from_urdf,
+    mimics_from_urdf,
+    narrowed,
+    resolve_limits,
+)
+from ab_ros.motion.pursuit import Loops
 from ab_ros.motion.safety import Code, State
-from ab_ros.motion.settings import MotorSettings, Quantity, check_limits
+from ab_ros.motion.settings import MotorSettings, check_limits, check_own_limits
 from ab_ros.motion.stage import Answer, MotorStage
 from ab_ros.msg import ActuatorDeltas, BrainContract, CycleDone, MotorStatus, SpikeRaster
 from ab_ros.nodes import qos
-from ab_ros.nodes.command_outputs import (
-    CommandOutput,
-    check_output,
-    finish_playing,
-    make_output,
-    playable,
-)
+from ab_ros.nodes.command_interfaces import check_output, playable
 from ab_ros.nodes.diagnostics import Health, Level
+from ab_ros.nodes.group_outputs import GroupOutputs
 from ab_ros.nodes.lifecycle import EXIT_BAD_CONFIGURATION, AbNode
 from ab_ros.nodes.messages import (
     actuator_deltas,
@@ -38,18 +46,23 @@ from ab_ros.nodes.messages import (
     seconds,
     to_time,
 )
+from ab_ros.nodes.other_sources import OtherSources
 from ab_ros.nodes.process import run
 from ab_ros.values import Cycle
 
 _WATCH_PERIOD = 0.01
 _STATUS_PERIOD = 0.1
+_GRAPH_PERIOD = 0.25
+_OWN_TOPICS = (
+    "spikes", "contract", "joint_states", "robot_description", "deadman", "cycle_done"
+)  # fmt: skip
 _MOST_COMMANDS = 255  # that CycleDone can count
 _LONGEST_CYCLE = 60.0  # s; a cycle that says it is longer is nonsense
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """In lockstep: a cycle whose joint state has not come yet, and since when it waits (steady)."""
+    """In lockstep: a cycle that came before what it needs, and since when it waits (steady)."""
 
     cycle: Cycle
     since: float
@@ -71,38 +84,42 @@ class MotorNode(AbNode[MotorSettings]):
         """Make outputs and inputs; the stage as soon as all limits are known."""
         s = self.settings
         self._lockstep = s.pacing == "lockstep"
-        self._run: tuple[str, Contract] | None = None
+        self._run: tuple[str, Contract, bool] | None = None
         self._begun = False
+        self._received = 0.0
         self._waiting: _Waiting | None = None
         self._measured_stamp = -math.inf
         self._transitions = -1
         self._clock_jumps = 0
         self._check_topics(s)
-        self._outputs: dict[str, CommandOutput] = {
-            name: make_output(self, name, group, self._lockstep) for name, group in s.groups.items()
-        }
-        events = qos.LOCKSTEP if self._lockstep else qos.COMMAND
+        self._outputs = GroupOutputs(self, s.groups, self._lockstep)
+        self._others = OtherSources(self, s.groups)
+        events = qos.LOCKSTEP if self._lockstep else qos.REWARD
         self._done = self.advertise(CycleDone, "cycle_done", qos.REWARD)
         self._deltas = self.advertise(ActuatorDeltas, "~/deltas", qos.SENSOR)
         self._status = self.advertise(MotorStatus, "~/status", qos.STATUS, always=True)
         self.subscribe(BrainContract, "contract", self._contract, qos.LATCHED, always=True)
         self.subscribe(String, "robot_description", self._description, qos.LATCHED, always=True)
         self.subscribe(SpikeRaster, "spikes", self._spikes, events)
-        self.subscribe(
-            JointState, "joint_states", self._joint_state, events if self._lockstep else qos.SENSOR
-        )
+        # Joints may come in parts, one right after the other.
+        states = qos.LOCKSTEP if self._lockstep else qos.EACH_SAMPLE
+        self.subscribe(JointState, "joint_states", self._joint_state, states)
+        if s.deadman_timeout:
+            self.subscribe(Bool, "deadman", self._deadman, qos.SENSOR)
         self.serve(Trigger, "~/halt", self._halt_service)
         self.serve(Trigger, "~/resume", self._resume)
         self.every(_WATCH_PERIOD, self._watch_stage, steady=True)
+        self.every(_GRAPH_PERIOD, self._look_around, steady=True)
         self.every(_STATUS_PERIOD, self._publish_status, steady=True, always=True)
         self._set_up = True
+        Loops()  # compiled now, and not when a robot description comes and joint states with it
         self._make_stage({})
 
     def start(self) -> None:
         """Wait for a fresh measured state."""
-        for output in self._outputs.values():
-            output.discard()
+        self._outputs.discard()
         if self._stage is not None:
+            self._look_around()
             self._stage.activate(self._now(), self.steady_now())
         self._publish_status()
 
@@ -112,9 +129,9 @@ class MotorNode(AbNode[MotorSettings]):
             try:
                 self._send(self._stage.deactivate(self._now(), self.steady_now()))
             except Exception:
-                self._cut_short()
+                self._outputs.cut_short()
                 raise
-            finish_playing(self._outputs.values(), self.steady_now, self._failed_output)
+            self._outputs.finish()
             self._refuse_waiting(Code.NOT_ACTIVE, "the motor node was deactivated")
         self._publish_status()
 
@@ -131,6 +148,7 @@ class MotorNode(AbNode[MotorSettings]):
         """Refuse groups that their interface cannot command, and contradictory limits."""
         for name, group in settings.groups.items():
             check_output(name, group)
+        check_own_limits(settings)
         limits = resolve_limits(settings.channels, settings.limits, self._urdf)
         if self._stage is not None:
             # All limits were known: a change must not take one away.
@@ -142,7 +160,8 @@ class MotorNode(AbNode[MotorSettings]):
             return Level.WARN, self._missing()
         if self._stage.state is State.HOLDING:
             return Level.WARN, self._stage.message
-        return Level.OK, self._stage.message
+        problems = self._outputs.problems()
+        return (Level.WARN, problems[0]) if problems else (Level.OK, self._stage.message)
 
     # The stage
 
@@ -174,6 +193,7 @@ class MotorNode(AbNode[MotorSettings]):
             self._stage.halt(self._now(), self.steady_now())
         self._begin_run()
         if self.active:
+            self._look_around()
             self._stage.activate(self._now(), self.steady_now())
 
     def _missing(self) -> str:
@@ -184,7 +204,7 @@ class MotorNode(AbNode[MotorSettings]):
         """Refuse a command topic that two groups share, or that this node hears itself on."""
         owners = {
             self.resolve_topic_name(topic): f"this node's own topic {topic!r}"
-            for topic in ("spikes", "contract", "joint_states", "robot_description", "cycle_done")
+            for topic in _OWN_TOPICS
         }
         for name, group in settings.groups.items():
             topic = self.resolve_topic_name(group.topic)
@@ -196,7 +216,28 @@ class MotorNode(AbNode[MotorSettings]):
             owners[topic] = f"the topic of group {name!r}"
 
     def _description(self, message: String) -> None:
-        self._make_stage(limits_from_urdf(message.data))
+        urdf = limits_from_urdf(message.data)
+        if self._stage is not None:
+            # Under a robot that moves, limits may become narrower, and not wider.
+            urdf, wider = narrowed(self._urdf, urdf)
+            if wider:
+                self.get_logger().warning(
+                    f"robot_description widens the limits of {', '.join(wider)}: the narrower ones"
+                    " hold until this node is configured anew"
+                )
+        self._warn_of_mimics(mimics_from_urdf(message.data))
+        self._make_stage(urdf)
+
+    def _warn_of_mimics(self, mimics: Mapping[str, str]) -> None:
+        """Warn of channels that their robot moves by another joint."""
+        for name, group in self.settings.groups.items():
+            for channel in group.channels:
+                if channel in mimics and self.settings.limits[channel].measured:
+                    self.get_logger().warning(
+                        f"groups.{name}: {channel!r} follows {mimics[channel]!r}"
+                        f" (robot_description: <mimic>) and cannot be moved by itself: command that"
+                        f" one"
+                    )
 
     def _contract(self, message: BrainContract) -> None:
         contract = read_brain_contract(message)
@@ -208,8 +249,10 @@ class MotorNode(AbNode[MotorSettings]):
                     f" with; a new contract needs a new run"
                 )
             return
-        self._run = (message.run, contract)
+        self._run = (message.run, contract, bool(message.remote))
         self._begin_run()
+        if self._waiting is not None and not self._lacks(self._waiting.cycle):
+            self._answer_waiting()
 
     def _begin_run(self) -> None:
         if self._stage is None or self._run is None:
@@ -245,13 +288,23 @@ class MotorNode(AbNode[MotorSettings]):
         if self._lockstep and not refused:
             self._measured_stamp = stamp
         waiting = self._waiting
-        if waiting is not None and stamp >= waiting.cycle.observed - 1e-6:
-            self._waiting = None
-            self._answer(waiting.cycle)
+        if waiting is not None and not self._lacks(waiting.cycle, stamp):
+            self._answer_waiting()
         if refused:
             self.report("joint_states", refused)
 
+    def _deadman(self, message: Bool) -> None:
+        if self._stage is not None:
+            self._stage.deadman(bool(message.data), self.steady_now())
+
+    def _look_around(self) -> None:
+        """Look for others that command the robot."""
+        if self._stage is not None:
+            self._stage.other_source(self._others.look() if self.settings.exclusive else "")
+
     def _spikes(self, message: SpikeRaster) -> None:
+        self._received = time.perf_counter()
+        self.figures.took("cycle start to spikes", self.now() - seconds(message.header.stamp))
         try:
             cycle = read_spike_raster(message, None)
         except AbRosError as error:
@@ -259,11 +312,22 @@ class MotorNode(AbNode[MotorSettings]):
             raise
         if self._stage is None:
             self._refuse(message, Code.NOT_ACTIVE, self._missing())
-        elif self._lockstep and self._measured_stamp < cycle.observed - 1e-6:
-            # Spikes and joint states come on two topics: the state that the brain saw comes first.
+        elif self._lockstep and self._lacks(cycle):
             self._refuse_waiting(Code.STALE_STATE, f"cycle {cycle.number} came before")
             self._waiting = _Waiting(cycle, self.steady_now())
         else:
+            self._answer(cycle)
+
+    def _lacks(self, cycle: Cycle, stamp: float = -math.inf) -> str:
+        """Return what comes before a cycle in lockstep, on a topic of its own, and has not come."""
+        if self._run is None or self._run[0] != cycle.run:
+            return "the contract of its run"
+        seen = max(self._measured_stamp, stamp) >= cycle.observed - 1e-6
+        return "" if seen else "the joint state that the brain saw"
+
+    def _answer_waiting(self) -> None:
+        if self._waiting is not None:
+            cycle, self._waiting = self._waiting.cycle, None
             self._answer(cycle)
 
     def _answer(self, cycle: Cycle) -> None:
@@ -271,8 +335,12 @@ class MotorNode(AbNode[MotorSettings]):
         if self._stage is None:
             return
         answer = self._stage.execute(cycle, self._now(), self.steady_now())
+        planned = time.perf_counter()
         sent = self._send(answer.commands)
-        self.figures.took("cycle", time.perf_counter() - begin)
+        published = time.perf_counter()
+        self.figures.took("spikes to plan", planned - self._received)
+        self.figures.took("plan to command", published - planned)
+        self.figures.took("cycle", published - begin)
         if answer.executed:
             self.figures.took("sensor to command", answer.latency)
         self._publish_done(answer, cycle.timesteps * cycle.dt, sent)
@@ -280,6 +348,9 @@ class MotorNode(AbNode[MotorSettings]):
             self._deltas.publish(
                 actuator_deltas(answer.deltas, cycle.run, cycle.number, cycle.dt, cycle.stamp)
             )
+        if cycle.deltas is not None:
+            # Who commands channels itself is told where each of its cycles begins.
+            self._publish_status()
         self._tell_transitions()
 
     def _refuse(self, message: SpikeRaster, code: Code, reason: str) -> None:
@@ -293,7 +364,7 @@ class MotorNode(AbNode[MotorSettings]):
         if self._waiting is None or self._stage is None:
             return
         cycle, self._waiting = self._waiting.cycle, None
-        reason = f"{why}, and the joint state that the brain saw had not come"
+        reason = f"{why}, and {self._lacks(cycle) or 'it'} had not come"
         answer = self._stage.refuse(cycle.run, cycle.number, code, reason)
         self._publish_done(answer, cycle.timesteps * cycle.dt, 0)
         self.report("spikes", f"cycle {cycle.number} refused: {reason}")
@@ -317,36 +388,12 @@ class MotorNode(AbNode[MotorSettings]):
     # Outputs
 
     def _send(self, commands: Iterable[Command]) -> int:
-        """Send commands; return how many messages were published.
-
-        A group that cannot be sent must not keep the others from being stopped.
-        """
+        """Send commands; return how many messages were published."""
         if self._stage is not None and self._stage.clock_jumps != self._clock_jumps:
             self._clock_jumps = self._stage.clock_jumps
-            # These points belong to the old time: a robot that was reset with its clock would be
-            # driven back to where it was.  Velocities ramp down by what is sent now.
-            for output in self._outputs.values():
-                if output.settings.quantity is Quantity.POSITION:
-                    output.discard()
-        sent = 0
-        for command in commands:
-            output = self._outputs[command.group]
-            try:
-                sent += output.send(command)
-            except Exception as error:
-                self._failed_output(output, error)
-        return sent
-
-    def _cut_short(self) -> None:
-        """Stop without the stage, which has failed."""
-        for output in self._outputs.values():
-            try:
-                output.cut_short()
-            except Exception as error:
-                self._failed_output(output, error)
-
-    def _failed_output(self, output: CommandOutput, error: Exception) -> None:
-        self.fail(f"commanding group {output.name!r}", error)
+            # Velocities and efforts ramp down by what is sent now.
+            self._outputs.outdate_positions()
+        return self._outputs.send(commands)
 
     def _publish_done(self, answer: Answer, duration: float, sent: int) -> None:
         # Of another run, or answered before: no time of this run passes for it.
@@ -366,7 +413,7 @@ class MotorNode(AbNode[MotorSettings]):
 
     def _publish_status(self) -> None:
         message = MotorStatus()
-        message.header.stamp = to_time(self.now())
+        message.header.stamp = to_time(self._now())
         if self._stage is None:
             message.state, message.code = int(State.INACTIVE), int(Code.NOT_ACTIVE)
             message.message = self._missing()
@@ -385,6 +432,7 @@ class MotorNode(AbNode[MotorSettings]):
             message.sensor_to_command_p99 = status.sensor_to_command_p99
             for name, count in status.counters.items():
                 self.figures.set(name, count)
+        message.output = self._outputs.problems()
         self._status.publish(message)
 
     # Services

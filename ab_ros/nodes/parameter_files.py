@@ -14,6 +14,12 @@ from ab_ros.config import Source, load_yaml
 from ab_ros.errors import ConfigError, one_of
 
 _BLOCK = "ros__parameters"
+_STANDARD = ("use_sim_time", "start_type_description_service", "autostart")
+
+
+def standard(name: str) -> bool:
+    """Whether a parameter is one that every node has, so that it is no setting of ours."""
+    return name in _STANDARD or name.startswith("qos_overrides.")
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ def parameter_source(arguments: Sequence[str], node: str) -> ParameterSource:
     latest = ""
     for file in files(arguments):
         data, source = load_yaml(Path(file))
-        blocks = list(_blocks(data))
-        matching = [path for path in blocks if _matches(path, node)]
+        blocks = list(node_blocks(data))
+        matching = [path for path in blocks if matches(path, node)]
         if not matching:
             named = one_of("/".join(path) for path in blocks) if blocks else "none at all"
             unused.append(f"{file} has no parameters for {node}; it names {named}")
@@ -82,8 +88,8 @@ def check_files(arguments: Sequence[str]) -> None:
     """
     for file in files(arguments):
         data, source = load_yaml(Path(file))
-        for path in _blocks(data):
-            _check_lists(_at(data, (*path, _BLOCK)), source.below(*path, _BLOCK), ())
+        for path in node_blocks(data):
+            _check_lists(at(data, (*path, _BLOCK)), source.below(*path, _BLOCK), ())
 
 
 def files(arguments: Sequence[str]) -> Iterator[str]:
@@ -110,17 +116,19 @@ def _ros_arguments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield argument, following
 
 
-def _blocks(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def node_blocks(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that lead to each node's parameters in a parameter file."""
     for key, value in data.items():
         if isinstance(value, Mapping):
             path = (*above, str(key))
             if _BLOCK in value:
                 yield path
             else:
-                yield from _blocks(value, path)
+                yield from node_blocks(value, path)
 
 
-def _matches(path: tuple[str, ...], node: str) -> bool:
+def matches(path: tuple[str, ...], node: str) -> bool:
+    """Whether keys, with their wildcards, stand for a node (``/name``)."""
     pattern = ""
     for token in "/".join(path).strip("/").split("/"):
         if token == "**":
@@ -132,7 +140,8 @@ def _matches(path: tuple[str, ...], node: str) -> bool:
     return re.fullmatch(pattern, node) is not None
 
 
-def _at(data: Any, path: tuple[str, ...]) -> Any:
+def at(data: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands under keys."""
     for key in path:
         data = data[key]
     return data

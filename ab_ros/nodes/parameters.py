@@ -30,11 +30,10 @@ from rclpy.parameter import Parameter
 
 from ab_ros.config import Rule, Source, nest, parse
 from ab_ros.errors import AbRosError, ConfigError, one_of
-from ab_ros.nodes.parameter_files import ParameterSource, parameter_source
+from ab_ros.nodes.parameter_files import ParameterSource, parameter_source, standard
 
 S = TypeVar("S")
 
-_STANDARD = ("use_sim_time", "start_type_description_service", "autostart")
 _SCALARS: Mapping[type, Parameter.Type] = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -50,11 +49,6 @@ _ARRAYS: Mapping[Parameter.Type, Parameter.Type] = {
 }
 # What rcl's own YAML parser hands over, as text, for a value left out.
 _UNSET = ("null", "~", "Null", "NULL")
-
-
-def standard(name: str) -> bool:
-    """Whether a parameter is one that every node has, so that it is no setting of ours."""
-    return name in _STANDARD or name.startswith("qos_overrides.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,13 +251,19 @@ class Parameters(Generic[S]):
         except ConfigError as error:
             if source is None:
                 raise
-            # The sentence begins with the setting that it is about, where there is one.
-            name, colon, rest = str(error).partition(": ")
-            path = tuple(name.split("."))
-            known = colon and _hint_at(self._cls, path) is not None
-            said = f"{source.at(path)}: {rest}" if known else f"{source.at(())}: {error}"
-            raise ConfigError(said) from None
+            raise ConfigError(self.located(error) or f"{source.at(())}: {error}") from None
         return value
+
+    def located(self, error: ConfigError) -> str:
+        """Return an error's sentence with file and line of the setting that it begins with.
+
+        Empty if it begins with none.
+        """
+        name, colon, rest = str(error).partition(": ")
+        path = tuple(name.split("."))
+        if not colon or _hint_at(self._cls, path) is None:
+            return ""
+        return f"{self.source.at(path)}: {rest}"
 
     def _declare(self, item: Setting) -> None:
         described = item.descriptor()
@@ -299,11 +299,13 @@ class Parameters(Generic[S]):
             return SetParametersResult(successful=True)
         flat = {item.name: item.value for item in settings(self.value)}
         for change in ours:
-            if change.type_ is Parameter.Type.NOT_SET:
+            value = _from_ros(self._cls, change.name, change.value)
+            # As text, null comes where nothing was declared, and would take a live value away.
+            if change.type_ is Parameter.Type.NOT_SET or value is None:
                 return SetParametersResult(
                     successful=False, reason=f"{change.name}: a running node cannot unset it"
                 )
-            flat[change.name] = _from_ros(self._cls, change.name, change.value)
+            flat[change.name] = value
         try:
             self._pending = self._parse(flat)
         except AbRosError as error:

@@ -6,12 +6,14 @@ handlers do not allow for: they invalidate the context while publishers are stil
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -25,6 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 from ab_ros.errors import ConfigError
 from ab_ros.nodes.gated import EXIT_FAILED
 from ab_ros.nodes.lifecycle import EXIT_BAD_CONFIGURATION, AbNode
+from ab_ros.nodes.node_help import help_of
 from ab_ros.nodes.parameter_files import check_files
 
 MAX_DOMAIN = 232
@@ -32,6 +35,10 @@ MAX_DOMAIN = 232
 STOP_TIMEOUT = 9.0
 """How long stopping may take before the process is ended, s; launch kills after 10."""
 _WAIT = 0.5
+_LOOK = 0.1  # s
+
+Watch = Callable[[AbNode[Any]], None]
+"""Looks at a node; for people who want to see how it does."""
 
 
 def executor() -> Any:
@@ -78,22 +85,31 @@ class StopSignals:
                 signal.signal(number, signal.SIG_IGN)
 
 
-def run(*node_classes: type[AbNode[Any]], arguments: Sequence[str] | None = None) -> int:
+def run(
+    *node_classes: type[AbNode[Any]],
+    arguments: Sequence[str] | None = None,
+    watch: Watch = lambda _: None,
+) -> int:
     """Run nodes until a signal or a failure, and return the exit code of the process.
 
-    It is the last thing that a process does: stopping signals are ignored afterwards.
+    Asked for ``--help`` (``-h``), it prints that of each node instead.  Running nodes is the last
+    thing that a process does: stopping signals are ignored afterwards.
 
     Parameters
     ----------
     node_classes : the nodes, stopped in this order.
     arguments : ROS arguments as in ``sys.argv``, which is the default.
+    watch : called with each node again and again, and once it has ended.
 
     Returns
     -------
-    0 after a signal; 1 if a node failed; 2 if a node did not start because of its configuration,
-    which is then told on stderr in one line.
+    0 after a signal or the help; 1 if a node failed; 2 if a node did not start because of its
+    configuration, which is then told on stderr in one line.
     """
     given = list(sys.argv if arguments is None else arguments)
+    if {"-h", "--help"} & set(given[1:]):
+        print("\n\n".join(help_of(node_class) for node_class in node_classes))
+        return 0
     signals = StopSignals()
     name = ", ".join(node_class.node_name for node_class in node_classes)
     try:
@@ -113,29 +129,36 @@ def run(*node_classes: type[AbNode[Any]], arguments: Sequence[str] | None = None
         for node_class in node_classes:
             name = node_class.node_name
             nodes.append(node_class(arguments=given))
-        _spin(nodes, spinning, signals)
+        _spin(nodes, spinning, signals, watch)
     except (ConfigError, InvalidNodeNameException) as error:
         code = _refuse(name, str(error), EXIT_BAD_CONFIGURATION)
     except _rclpy.RCLError as error:
         code = _refuse_rcl(name, error)
     finally:
-        _finish(nodes, spinning, signals)
+        _finish(nodes, spinning, signals, watch)
     return code or max(node.exit_code for node in nodes)
 
 
-def _spin(nodes: Sequence[AbNode[Any]], spinning: Any, signals: StopSignals) -> None:
+def _spin(nodes: Sequence[AbNode[Any]], spinning: Any, signals: StopSignals, watch: Watch) -> None:
     signals.wake = nodes[0].wake
     for node in nodes:
         spinning.add_node(node)
         node.begin(spinning)
+    looked = -math.inf
     while not signals.requested.is_set() and not any(node.exit_code for node in nodes):
         try:
             spinning.spin_once(timeout_sec=_WAIT)
         except Exception as error:
             nodes[0].fail("executor", error)
+        if time.monotonic() - looked > _LOOK:
+            looked = time.monotonic()
+            for node in nodes:
+                watch(node)
 
 
-def _finish(nodes: Sequence[AbNode[Any]], spinning: Any, signals: StopSignals) -> None:
+def _finish(
+    nodes: Sequence[AbNode[Any]], spinning: Any, signals: StopSignals, watch: Watch
+) -> None:
     signals.wake = lambda: None
     watchdog = threading.Timer(STOP_TIMEOUT, _end)
     watchdog.daemon = True
@@ -145,6 +168,7 @@ def _finish(nodes: Sequence[AbNode[Any]], spinning: Any, signals: StopSignals) -
             node.finish()
         except Exception as error:
             node.fail("stopping", error)
+        watch(node)
     for node in nodes:
         spinning.remove_node(node)
         node.destroy_node()

@@ -21,15 +21,26 @@ SENSOR = QoSProfile(
 )
 """Newest sample counts: matches any publisher, never blocks it, keeps no old image."""
 
+HISTORY = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""Samples of any publisher that all count: they are looked up later, by their stamps, or are parts
+of a whole, as chunks of sound are."""
+
+EACH_SAMPLE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""Of a sensor's samples some count besides the newest: they are taken as fast as they come."""
+
 COMMAND = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
 )
-"""Commands to a robot, and the spikes that they come from."""
+"""Commands to a robot."""
 
 REWARD = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
 )
-"""Rewards, deviations and cycle_done: each one counts."""
+"""Spikes, cycle_done, rewards, deviations: each one counts, also for who was busy for a while."""
 
 STATUS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE

@@ -7,86 +7,82 @@ from __future__ import annotations
 
 import array
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from ab_ros.errors import ContractError, ObservationError, one_of
-from ab_ros.msg import AudioChunk
+from ab_ros.codec.compressed_pictures import is_plain_jpeg, read_compressed
+from ab_ros.codec.pictures import read_pixels
+from ab_ros.errors import ContractError, ObservationError
 from ab_ros.nodes.messages import packed, seconds, to_duration, to_time
 from ab_ros.values import Observation, read_only
-
-_IMAGE_CHANNELS: Mapping[str, int] = {"rgb8": 3, "bgr8": 3, "mono8": 1}
 
 
 def read_image(message: Image, id: str) -> Observation:
     """Return an image as the sample of input ``id``.
 
-    Its format is ``rgb8`` (uint8[H, W, 3]; bgr8 is converted) or ``mono8`` (uint8[H, W]).  The data
-    may share the message's memory.
+    Its format is ``rgb8`` (uint8[H, W, 3]), ``mono8`` (uint8[H, W]) or ``depth32`` (float32[H, W],
+    m); :mod:`ab_ros.codec.pictures` says which encodings are read, and how.  The data may share the
+    message's memory.
 
     Raises
     ------
     ObservationError
         for an encoding that is not read, an empty image, or data whose size does not fit.
     """
-    channels = _IMAGE_CHANNELS.get(message.encoding)
-    if channels is None:
-        raise ObservationError(
-            f"image for {id!r}: encoding {message.encoding!r} is not read;"
-            f" {one_of(_IMAGE_CHANNELS)}"
-        )
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    row = width * channels
-    data = np.frombuffer(message.data, np.uint8)
-    if not height or not width or step < row or data.size != step * height:
-        raise ObservationError(
-            f"image for {id!r}: {data.size} bytes and step {step} for {height} rows of {width}"
-            f" {message.encoding} pixels; there must be rows, a step of at least {row} bytes,"
-            f" and step x height bytes"
-        )
-    pixels = data.reshape(height, step)[:, :row]
-    if channels == 3:
-        pixels = pixels.reshape(height, width, 3)
-    kind = "rgb8" if message.encoding == "bgr8" else message.encoding
-    if message.encoding == "bgr8":
-        pixels = pixels[:, :, ::-1]
-    return Observation(
-        id=id,
-        kind="Image",
-        stamp=seconds(message.header.stamp),
-        format=kind,
-        data=read_only(pixels),
-        meta={"frame_id": message.header.frame_id},
+    format, pixels = read_pixels(
+        message.data,
+        message.encoding,
+        int(message.width),
+        int(message.height),
+        int(message.step),
+        bool(message.is_bigendian),
+        f"image for {id!r}",
     )
+    return _image_sample(message, id, format, pixels)
 
 
-def read_audio(message: AudioChunk, id: str) -> Observation:
-    """Return a chunk of sound as the sample of input ``id``: int16[n] or int16[n, channels].
+def read_compressed_image(message: CompressedImage, id: str) -> Observation:
+    """Return a JPEG or PNG image as the sample of input ``id``, as :func:`read_image` does.
 
     Raises
     ------
     ObservationError
-        for a chunk without a sample rate or channels, or with a part of a sample of all channels.
+        if it is neither, is damaged, or is too large.
     """
-    channels = int(message.channels)
-    data = np.array(message.data, np.int16)
-    if not message.sample_rate or not channels or data.size % channels:
-        raise ObservationError(
-            f"sound for {id!r}: {data.size} samples of {channels} channels at"
-            f" {message.sample_rate} Hz; there must be a rate, and whole samples of at least one"
-            f" channel"
-        )
+    data = bytes(message.data)
+    format, pixels = read_compressed(data, message.format, f"image for {id!r}")
+    return _image_sample(message, id, format, pixels)
+
+
+def forward_compressed_image(message: CompressedImage, id: str) -> Observation:
+    """Return a JPEG as it is, for a brain elsewhere: format ``jpeg``, bytes; a PNG is read.
+
+    Raises
+    ------
+    ObservationError
+        as :func:`read_compressed_image`; a JPEG's data is looked at where it is read.
+    """
+    data = bytes(message.data)
+    if not is_plain_jpeg(data, message.format):
+        return read_compressed_image(message, id)
+    return _image_sample(message, id, "jpeg", data)
+
+
+def _image_sample(
+    message: Image | CompressedImage, id: str, format: str, pixels: NDArray[Any] | bytes
+) -> Observation:
     return Observation(
         id=id,
-        kind="Audio",
+        kind="Image",
         stamp=seconds(message.header.stamp),
-        format="int16",
-        data=read_only(data if channels == 1 else data.reshape(-1, channels)),
-        meta={"rate": int(message.sample_rate)},
+        format=format,
+        data=pixels,
+        meta={"frame_id": message.header.frame_id},
     )
 
 
