@@ -7,8 +7,40 @@ import sys
 from collections.abc import Sequence
 
 import ab_ros
-from ab_ros.cli import arena, blocks, brain, demo, plot, settings
+from ab_ros.cli import (
+    arena,
+    blocks,
+    brain,
+    check,
+    demo,
+    encoders,
+    explore,
+    layers,
+    plot,
+    policies,
+    serve,
+    settings,
+    train,
+    up,
+)
 from ab_ros.errors import AbRosError
+
+_COMMANDS = (
+    arena,
+    blocks,
+    brain,
+    check,
+    demo,
+    encoders,
+    explore,
+    layers,
+    plot,
+    policies,
+    serve,
+    settings,
+    train,
+    up,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,9 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"ab_ros {ab_ros.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (arena, blocks, brain, demo, plot, settings):
+    for module in _COMMANDS:
         module.add_parser(commands)
-    options = parser.parse_args(arguments)
+    given, ros = _split(list(sys.argv[1:] if arguments is None else arguments))
+    options = parser.parse_args(given)
+    if getattr(options, "takes_ros_arguments", False):
+        options.ros_arguments = ros
+    elif ros:
+        parser.error("--ros-args: this command takes none")
     try:
         return int(options.run(options))
     except AbRosError as error:
@@ -31,3 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments before ``--ros-args``, and from there on."""
+    at = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
+    return arguments[:at], arguments[at:]

@@ -16,7 +16,7 @@ from ab_ros.brains.anatomy import encoder_sizes
 from ab_ros.cli.arena_result import figures_of, table, versions
 from ab_ros.cli.numbers import count, positive
 from ab_ros.cli.progress import ProgressBar
-from ab_ros.cli.report import grid, write_json
+from ab_ros.cli.report import check_picture, grid, write_json
 from ab_ros.engine.atomic import replaced
 from ab_ros.engine.brain import Brain
 from ab_ros.engine.recipes import compile_recipe, load_recipe, recipe_names
@@ -347,8 +347,7 @@ def _mapped(brain: Brain) -> str:
 def _picture(options: argparse.Namespace) -> Path | None:
     """Return where the picture goes, if that is known before the brain is."""
     given: Path | None = options.picture
-    if given is not None and given.suffix != ".png":
-        raise ConfigError(f"--picture {given}: pictures are PNG files; name one that ends in .png")
+    check_picture("--picture", given)
     if given is not None and not can_draw():
         raise AbRosError(
             "--picture: pictures need Matplotlib and Pillow: 'pip install ab_ros[plot]'"

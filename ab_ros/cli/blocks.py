@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path as FilePath
 from typing import Any
 
+from ab_ros.cli.report import check_picture
 from ab_ros.engine.blocks import Component, Path, component_names, load_component
 from ab_ros.errors import AbRosError
 
@@ -70,6 +71,7 @@ def run_list(options: argparse.Namespace) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     """Print a block, and draw it if a file is given."""
+    check_picture("--output", options.output)
     component = load_component(options.block)
     print(_described(component))
     if options.output is not None:

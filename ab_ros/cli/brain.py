@@ -12,15 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ab_ros.brains.anatomy import encoder_sizes
+from ab_ros.brains.files import format_of
+from ab_ros.cli import wired_brain
+from ab_ros.cli.layers import described
 from ab_ros.cli.numbers import count, positive
 from ab_ros.cli.progress import ProgressBar
 from ab_ros.cli.report import columns, grid, write_json
 from ab_ros.engine.brain import Brain
+from ab_ros.engine.brain_file import FORMAT as RECIPE_FORMAT
 from ab_ros.engine.plan import Plan
 from ab_ros.engine.recipes import compile_recipe, load_recipe, recipe_names
 from ab_ros.engine.recorder import Recorder
 from ab_ros.engine.summary import learned, measure_rates, plan_summary, rates_of
 from ab_ros.errors import AbRosError, ConfigError
+from ab_ros.layered.brain import LayeredBrain
 
 FOLDER = Path("brains")
 """Where brains are written unless the command says otherwise."""
@@ -87,8 +92,9 @@ def _add_info(actions: Any) -> None:
     parser = actions.add_parser(
         "info",
         help="what a brain consists of, and how fast it fires",
-        description="Show what a brain consists of. Rates are measured: by a short run of a copy,"
-        " without input and without learning.",
+        description="Show what a brain consists of, also one that ab_ros train, a node or ab_ros"
+        " layers has written. The rates of one that was built from a recipe are measured: by a"
+        " short run of a copy, without input and without learning.",
     )
     parser.add_argument("brain", type=Path, metavar="BRAIN", help="a brain file")
     parser.add_argument(
@@ -181,6 +187,8 @@ def build(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Print what a brain consists of."""
+    if not _is_built(options.brain):
+        return _info_of_wired(options)
     brain = Brain.load(options.brain)
     figures = plan_summary(brain.plan)
     figures["file"] = str(options.brain)
@@ -198,10 +206,33 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_built(path: Path) -> bool:
+    """Whether a file is that of a brain built from a recipe; of what cannot be told, it is."""
+    return format_of(path) in ("", RECIPE_FORMAT)
+
+
+def _info_of_wired(options: argparse.Namespace) -> int:
+    """Print what a brain consists of that no recipe was compiled for: it has no components."""
+    if options.current:
+        raise ConfigError("--current: only brains built from a recipe have selectors")
+    brain, figures = wired_brain.read(options.brain)
+    if isinstance(brain, LayeredBrain):
+        print(described(brain, str(options.brain)))
+    else:
+        print(wired_brain.table(figures))
+    if options.json:
+        write_json(options.json, figures)
+    return 0
+
+
 def validate(options: argparse.Namespace) -> int:
     """Check a recipe or a brain."""
     path = Path(options.what)
     if path.is_file() and path.suffix != ".json" and _begins_as_database(path):
+        if not _is_built(path):
+            size = wired_brain.read(path)[1]["neurons"]
+            print(f"{path}: a brain, {size} neurons: no errors")
+            return 0
         brain = Brain.load(path)
         print(f"{path}: a brain, {_sizes(brain.plan)}, {brain.ticks} ticks old: no errors")
         return 0

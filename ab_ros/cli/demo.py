@@ -1,4 +1,4 @@
-"""``ab_ros demo``: a simulated arm whose brain learns to follow what it sees."""
+"""``ab_ros demo``: a simulated robot whose brain learns to follow what it sees."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from ab_ros.errors import AbRosError, ConfigError
 if TYPE_CHECKING:
     from ab_ros.nodes.demo import DemoResult, Progress
 
+_LONGEST_BAR = 40
+_CONFIGS = {"arm": "demo.yaml", "car": "diff_drive.yaml"}
 _ROWS = (
-    ("still", "the arm held still"),
+    ("still", "the {robot} held still"),
     ("start", "untrained brain"),
     ("learned", "after {learn:g} s of learning"),
     ("mirrored", "camera mirrored"),
@@ -32,10 +34,10 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser's ``commands``."""
     parser = commands.add_parser(
         "demo",
-        help="a simulated arm learns to follow a ball",
-        description="A simulated arm with a camera on its hand learns to keep a red ball in the"
-        " middle of its view. Starts the nodes sim, brain, motor and critic, which talk over ROS"
-        " topics only; prints a table, and writes report.json and pictures.",
+        help="a simulated robot learns to follow a ball",
+        description="A simulated robot with a camera, an arm or a car, learns to keep a red ball in"
+        " the middle of its view. Starts the nodes sim, brain, motor and critic, which talk over"
+        " ROS topics only; prints a table, and writes report.json and pictures.",
     )
     parser.add_argument("--seed", type=_seed, default=1, help="of brain and ball (default 1)")
     parser.add_argument(
@@ -50,6 +52,19 @@ def add_parser(commands: Any) -> None:
         "--feedback", action="store_true", help="teach by deviations (feedback) beside rewards"
     )
     parser.add_argument(
+        "--robot",
+        choices=tuple(_CONFIGS),
+        default="arm",
+        help="which parameter file is taken, where --config names none (default arm)",
+    )
+    parser.add_argument(
+        "--brain",
+        choices=("embedded", "remote"),
+        default="embedded",
+        help="where the brain is: in its node, or behind 'ab_ros serve' on this computer, over the"
+        " 0.1 protocol (default embedded)",
+    )
+    parser.add_argument(
         "--learn", type=_duration, default=60.0, metavar="S", help="robot time of a learning phase"
     )
     parser.add_argument(
@@ -60,7 +75,7 @@ def add_parser(commands: Any) -> None:
         help="robot time of a frozen probe, and of the last phase, in real time",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
-    parser.add_argument("--config", type=Path, help="parameter file (default: config/demo.yaml)")
+    parser.add_argument("--config", type=Path, help="parameter file (default: the robot's)")
     parser.set_defaults(run=run)
 
 
@@ -79,12 +94,13 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--out {out}: cannot be made: {error}") from None
     shutil.rmtree(out / "logs", ignore_errors=True)
     chosen = DemoOptions(
-        config=options.config or _default_config(),
+        config=options.config or _config_of(options.robot),
         out=out,
         seed=options.seed,
         quick=options.quick,
         realtime=options.realtime,
         feedback=options.feedback,
+        remote=options.brain == "remote",
         learn_seconds=options.learn,
         probe_seconds=options.probe,
         realtime_seconds=options.probe,
@@ -105,11 +121,22 @@ def table(report: dict[str, Any]) -> str:
     rms = report["rms_error"]
     learn = report["options"]["learn_seconds"]
     lines = ["", "  distance of the ball from the middle of the view     RMS"]
+    shrink = min(1.0, _LONGEST_BAR / max(rms.values()))
     for key, words in _ROWS:
         if key in rms:
-            bar = "█" * max(1, round(rms[key]))
-            lines.append(f"  {words.format(learn=learn):<40}{rms[key]:>15.1f}°  {bar}")
+            bar = "█" * max(1, round(shrink * rms[key]))
+            what = words.format(learn=learn, robot=report["robot"])
+            lines.append(f"  {what:<40}{rms[key]:>15.1f}°  {bar}")
     lines.append(f"  {'learned brain, in real time':<40}{report['rms_error_realtime']:>15.1f}°")
+    if report["brain"] == "remote":
+        lines.append("  (brain behind a service on this computer)")
+    right, closed = report["gripper_right"], report["gripper_closed"]
+    if "learned" in right and "silent" in closed:
+        lines += [
+            "",
+            f"  gripper closed just when the ball is in the middle {100 * right['learned']:6.0f} %",
+            f"  gripper closed if the ball comes without its tone  {100 * closed['silent']:6.0f} %",
+        ]
     latency = report["latency_ms"]
     lines += [
         "",
@@ -209,9 +236,10 @@ class _LiveLine:
         p = progress
         share = min(1.0, p.simulated / p.phase_seconds) if p.phase_seconds else 0.0
         bar = "━" * round(20 * share) + "─" * (20 - round(20 * share))
+        error = f"error {p.error:5.1f}°" if math.isfinite(p.error) else "no ball     "
         text = (
             f"  {p.phase:<20}{bar}  {p.simulated:5.1f} / {p.phase_seconds:.0f} s robot time"
-            f"   error {p.error:5.1f}°   {p.wall:4.0f} s wall time"
+            f"   {error}   {p.wall:4.0f} s wall time"
         )
         if self._terminal:
             end = "\n" if self._phase and p.phase != self._phase else ""
@@ -227,17 +255,18 @@ class _LiveLine:
             print()
 
 
-def _default_config() -> Path:
-    """Return config/demo.yaml: of the checkout, or of the installed package."""
+def _config_of(robot: str) -> Path:
+    """Return a robot's file in config/: of the checkout, or of the installed package."""
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
-    beside = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
+    name = _CONFIGS[robot]
+    beside = Path(__file__).resolve().parents[2] / "config" / name
     if beside.is_file():
         return beside
     try:
-        return Path(get_package_share_directory("ab_ros")) / "config" / "demo.yaml"
+        return Path(get_package_share_directory("ab_ros")) / "config" / name
     except PackageNotFoundError:
-        raise ConfigError("config/demo.yaml is not found: give --config FILE") from None
+        raise ConfigError(f"config/{name} is not found: give --config FILE") from None
 
 
 def _seed(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def count(text: str) -> int:
@@ -17,4 +18,15 @@ def positive(text: str) -> int:
     number = count(text)
     if not number:
         raise argparse.ArgumentTypeError("must be at least 1 (got 0)")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Return a time of more than 0 s."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a time in s, more than 0 (got {text!r})")
     return number

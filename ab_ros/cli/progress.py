@@ -20,6 +20,10 @@ class ProgressBar:
     unit : what a step is called.
     stream : where the line goes; standard error by default.
 
+    Attributes
+    ----------
+    note : what else the line says, at its end.
+
     Examples
     --------
     ::
@@ -33,17 +37,35 @@ class ProgressBar:
         self.total = total
         self.unit = unit
         self.done = 0
+        self._skipped = 0
+        self.note = ""
         self._stream = sys.stderr if stream is None else stream
         self._visible = self._stream.isatty()
+        self._seen = False
         self._begin = self._shown = time.monotonic()
+
+    def skip(self, steps: int) -> None:
+        """Take note of steps that were done before: they say nothing of how fast it goes."""
+        self.done += steps
+        self._skipped += steps
 
     def advance(self, steps: int) -> None:
         """Take note of steps that were done; show it, at most ten times a second."""
         self.done += steps
-        now = time.monotonic()
-        if self._visible and (now - self._shown >= _PERIOD or self.done >= self.total):
-            self._shown = now
-            self._stream.write(f"\r{self.line(now - self._begin)}\033[K")
+        if self.due or self.done >= self.total:
+            self.show()
+
+    @property
+    def due(self) -> bool:
+        """Whether there is a terminal, on which the line is a tenth of a second old."""
+        return self._visible and time.monotonic() - self._shown >= _PERIOD
+
+    def show(self) -> None:
+        """Show the line as it is now."""
+        if self._visible:
+            self._shown = time.monotonic()
+            self._seen = True
+            self._stream.write(f"\r{self.line(self._shown - self._begin)}\033[K")
             self._stream.flush()
 
     def line(self, seconds: float) -> str:
@@ -51,12 +73,13 @@ class ProgressBar:
         share = min(1.0, self.done / self.total)
         filled = round(_WIDTH * share)
         bar = "━" * filled + "─" * (_WIDTH - filled)
-        rate = self.done / seconds if seconds > 0.0 else 0.0
-        left = (self.total - self.done) / rate if rate else 0.0
-        return (
-            f"  {bar} {share:4.0%}  {self.done} / {self.total} {self.unit}"
-            f"  {rate:.0f} {self.unit}/s  {left:.0f} s left"
-        )
+        rate = (self.done - self._skipped) / seconds if seconds > 0.0 else 0.0
+        parts = [f"{bar} {share:4.0%}", f"{self.done} / {self.total} {self.unit}"]
+        if rate:
+            left = (self.total - self.done) / rate
+            speed = f"{rate:{'.0f' if rate >= 10 else '.2g'}}"
+            parts += [f"{speed} {self.unit}/s", f"{left:.0f} s left"]
+        return "".join(f"  {part}" for part in (*parts, self.note) if part)
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -67,6 +90,6 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._visible and self.done:
+        if self._seen:
             self._stream.write("\n")
             self._stream.flush()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ab_ros.engine.atomic import replaced
-from ab_ros.errors import AbRosError
+from ab_ros.errors import AbRosError, ConfigError
 
 _NUMBER = re.compile(r"[+-]?[\d.]+°?|-?")
 
@@ -37,6 +38,18 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def check_picture(option: str, path: Path | None) -> None:
+    """Refuse a picture's file of another form, before anything is done.
+
+    Raises
+    ------
+    ConfigError
+        if it does not end in .png.
+    """
+    if path is not None and path.suffix != ".png":
+        raise ConfigError(f"{option} {path}: pictures are PNG files; name one that ends in .png")
+
+
 def write_json(path: Path, figures: dict[str, Any]) -> None:
     """Write figures as JSON, atomically.
 
@@ -53,3 +66,19 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise AbRosError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Make a folder if need be, and refuse one that nothing can be written to.
+
+    Raises
+    ------
+    AbRosError
+        naming the option that asks for it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AbRosError(f"{option} {folder}: cannot be written: {error.strerror}") from None

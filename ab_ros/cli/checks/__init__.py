@@ -1,0 +1,1 @@
+"""What would not work with a robot's configuration, found without a robot and without ROS."""
