@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,11 +22,11 @@ if not os.environ.get("CI"):
 DOMAINS = range(1, 102)
 PORT_OF_DOMAIN_0 = 22119
 
-_domain = pytest.StashKey[socket.socket]()
+_domains = pytest.StashKey[list[socket.socket]]()
 
 
-def _take_domain() -> tuple[int, socket.socket]:
-    first = os.getpid() % len(DOMAINS)
+def _take_domain(ahead: int = 0) -> tuple[int, socket.socket]:
+    first = (os.getpid() + ahead) % len(DOMAINS)
     for domain in (*DOMAINS[first:], *DOMAINS[:first]):
         held = socket.socket()
         try:
@@ -38,16 +39,19 @@ def _take_domain() -> tuple[int, socket.socket]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    domain, config.stash[_domain] = _take_domain()
+    domain, held = _take_domain()
+    # Nodes in processes of their own have a domain to themselves.
+    nodes_domain, also_held = _take_domain(len(DOMAINS) // 2)
+    config.stash[_domains] = [held, also_held]
     # Before any test module is imported: rclpy, FastDDS and OpenBLAS read these once.
     os.environ["ROS_DOMAIN_ID"] = str(domain)
+    os.environ["AB_ROS_TEST_DOMAIN"] = str(nodes_domain)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    held = config.stash.get(_domain, None)
-    if held is not None:
+    for held in config.stash.get(_domains, []):
         held.close()
 
 
@@ -56,6 +60,11 @@ def _has_ros() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Everything else is the same code with the same pinned packages on every distribution.
+    mentions = {path: "rclpy" in path.read_text() for path in {item.path for item in items}}
+    for item in items:
+        if item.get_closest_marker("ros") or mentions[item.path]:
+            item.add_marker("distribution")
     if _has_ros():
         return
     workspace = os.environ.get("AB_ROS_WORKSPACE")
@@ -88,3 +97,39 @@ def ros_context() -> Iterator[object]:
     rclpy.init(context=context)
     yield context
     context.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def motor_peer() -> Iterator[Any]:
+    """A node of the test's, which plays robot and brain to motor nodes."""
+    from ros_process import Peer
+
+    peer = Peer("robot_and_brain")
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def moving(motor_peer: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One motor node with a group of every interface; the tests of a module share it."""
+    from motor_files import parameters
+    from motor_rig import rigged
+
+    with rigged(motor_peer, parameters(tmp_path_factory.mktemp("motor"))) as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(moving: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The shared motor node, executing cycles of a run of its own for each test."""
+    moving.bad.clear()
+    moving.speeds.clear()
+    moving.missing.clear()
+    moving.neuron = 0
+    moving.begin(request.node.name)
+    moving.feeling = True
+    moving.ready()
+    moving.beating = True
+    moving.executed(2)
+    yield moving
+    moving.beating = False

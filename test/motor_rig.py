@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ab_ros.msg import BrainContract, CycleDone, MotorStatus, PopulationSpikes, SpikeRaster
+from control_msgs.action import GripperCommand, ParallelGripperCommand
+from control_msgs.msg import JointJog
 from geometry_msgs.msg import Twist, TwistStamped
+from motor_robot import Gripper, Topic, Track, Trajectory, Values
 from ros_process import NodeProcess, Peer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from ab_ros.contract import Contract
 from ab_ros.nodes import qos
-from ab_ros.nodes.messages import brain_contract, packed, seconds, to_time
+from ab_ros.nodes.messages import brain_contract, packed, to_time
 
 T, DT = 40, 0.005
 CYCLE = T * DT
@@ -30,7 +32,8 @@ CONTRACT = Contract.from_dict(
 MOTOR = Path(__file__).with_name("motor_process.py")
 BRAIN = Path(__file__).with_name("spike_process.py")
 
-Message = tuple[float, Any]
+JITTER = 2.0
+"""How late a busy computer may be in publishing, stopping and hearing of it, s."""
 
 
 def latched() -> Any:
@@ -55,78 +58,16 @@ def motor(parameters: Path | str, *arguments: str) -> NodeProcess:
     return NodeProcess(MOTOR, "--ros-args", "--params-file", str(parameters), *arguments)
 
 
-class Topic:
-    """What was heard on a topic, each message with its time of receipt (steady, s)."""
-
-    def __init__(self, peer: Peer, kind: type[Any], name: str) -> None:
-        self.heard: list[Message] = []
-        self._subscription = peer.node.create_subscription(
-            kind, name, lambda message: self.heard.append((time.monotonic(), message)), 100
-        )
-
-    @property
-    def last(self) -> Any:
-        return self.heard[-1][1] if self.heard else None
-
-
-class Trajectory(Topic):
-    """A trajectory controller: a new message replaces what is left of the one before."""
-
-    def __init__(self, peer: Peer, name: str) -> None:
-        super().__init__(peer, JointTrajectory, name)
-        self._paths: list[tuple[float, np.ndarray, np.ndarray]] = []
-
-    def at(self, when: float) -> np.ndarray:
-        """Return the positions of both joints at a time."""
-        for begin, message in self.heard[len(self._paths) :]:
-            start = self._on_path(begin)
-            times = [0.0, *(seconds(point.time_from_start) for point in message.points)]
-            path = np.array([start, *(list(point.positions) for point in message.points)])
-            self._paths.append((begin, np.array(times), path))
-        return self._on_path(when)
-
-    def _on_path(self, when: float) -> np.ndarray:
-        for begin, times, path in reversed(self._paths):
-            if begin <= when:
-                return np.array([np.interp(when - begin, times, joint) for joint in path.T])
-        return np.zeros(2)
-
-    def moved_until(self) -> float:
-        """Return when the controller last moved a joint, in what it was commanded so far."""
-        self.at(0.0)
-        begin, times, _ = self._paths[-1]
-        grid = np.arange(begin - 1.0, begin + times[-1] + 0.01, 0.005)
-        steps = np.abs(np.diff([self._on_path(when) for when in grid], axis=0)).max(axis=1)
-        moving = np.flatnonzero(steps > 1e-6)
-        return float(grid[moving[-1] + 1]) if moving.size else -math.inf
-
-
-class Values(Topic):
-    """A forward controller: each message is applied at once and for ever."""
-
-    def __init__(self, peer: Peer, kind: type[Any], name: str, read: Callable[[Any], Any]) -> None:
-        super().__init__(peer, kind, name)
-        self.read = read
-
-    @property
-    def value(self) -> float | None:
-        return float(self.read(self.last)) if self.heard else None
-
-    @property
-    def values(self) -> list[float]:
-        return [float(self.read(message)) for _, message in self.heard]
-
-    def moved_until(self, velocity: bool = False) -> float:
-        """Return when a position last changed, or a velocity became 0 (never: infinity)."""
-        values = self.values
-        if velocity:
-            moving = [index for index, value in enumerate(values) if value != 0.0]
-            if not moving:
-                return -math.inf
-            after = moving[-1] + 1
-            return self.heard[after][0] if after < len(values) else math.inf
-        changes = [k for k in range(1, len(values)) if values[k] != values[k - 1]]
-        return self.heard[changes[-1]][0] if changes else -math.inf
+@contextlib.contextmanager
+def rigged(peer: Peer, path: Path, *arguments: str, **options: Any) -> Iterator[Rig]:
+    """Run a motor node of a parameter file, with a brain and a robot around it."""
+    with motor(path, *arguments) as process:
+        rig = Rig(peer, process, **options)
+        try:
+            rig.subscribed()
+            yield rig
+        finally:
+            rig.close()
 
 
 class Rig:
@@ -134,8 +75,6 @@ class Rig:
 
     ``beating`` and ``feeling`` say whether spikes and joint states are published.
     """
-
-    JOINTS = ("a", "b", "c", "g", "j")
 
     def __init__(
         self,
@@ -159,7 +98,11 @@ class Rig:
         self.forward = Values(peer, Float64MultiArray, within("forward/cmd"), lambda m: m.data[0])
         self.hand = Values(peer, Float64, within("hand/cmd"), lambda m: m.data)
         self.state_command = Values(peer, JointState, within("js/cmd"), lambda m: m.position[0])
+        self.grip = Gripper(peer, ParallelGripperCommand, within("grip/cmd"))
+        self.pinch = Gripper(peer, GripperCommand, within("pinch/cmd"))
         self.wheel = Values(peer, Float64MultiArray, within("wheel/cmd"), lambda m: m.data[0])
+        self.jog = Values(peer, JointJog, within("jog/cmd"), lambda m: m.velocities[0])
+        self.push = Values(peer, Float64MultiArray, within("push/cmd"), lambda m: m.data[0])
         self.twist = Values(peer, Twist, within("cmd_vel"), lambda m: m.linear.x)
         self.stamped = Values(
             peer, TwistStamped, within("cmd_vel_stamped"), lambda m: m.twist.angular.z
@@ -169,22 +112,38 @@ class Rig:
             name: peer.node.create_client(Trigger, within(f"motor/{name}"))
             for name in ("halt", "resume")
         }
-        self.positions = (self.forward, self.hand, self.state_command)
-        self.velocities = (self.wheel, self.twist, self.stamped)
+        self.positions: dict[str, Track] = {
+            "c": self.forward,
+            "g": self.hand,
+            "j": self.state_command,
+            "p": self.grip,
+            "q": self.pinch,
+        }
+        self.velocities: dict[str, Track] = {
+            "w": self.wheel,
+            "k": self.jog,
+            "linear_x": self.twist,
+            "angular_z": self.stamped,
+        }
+        self.drives: dict[str, Track] = {**self.velocities, "e": self.push}
         self.clock = clock or (lambda: peer.node.get_clock().now().nanoseconds * 1e-9)
         self.run, self.number = "", 0
         self.beating = self.feeling = False
+        self.apart = False
+        """Whether each joint's state is a message of its own."""
         self.neuron = 0
         self.sent: dict[tuple[str, int], float] = {}
         self.last_state = 0.0
         self.bad: dict[str, float] = {}
+        self.speeds: dict[str, float] = {}
+        self.missing: set[str] = set()
         self._beat = peer.node.create_timer(CYCLE, self._on_beat)
         self._feel = peer.node.create_timer(0.02, self._on_feel)
 
-    def begin(self, run: str) -> None:
+    def begin(self, run: str, remote: bool = False) -> None:
         """Begin a run."""
         self.run, self.number = run, 0
-        self._contract.publish(brain_contract(CONTRACT, run))
+        self._contract.publish(brain_contract(CONTRACT, run, remote))
 
     def publish_contract(self, contract: Contract, run: str) -> None:
         self._contract.publish(brain_contract(contract, run))
@@ -207,15 +166,20 @@ class Rig:
     def where(self) -> dict[str, float]:
         """Return where the robot's joints are."""
         a, b = self.arm.at(time.monotonic()).tolist()
-        c, g, j = (values.value or 0.0 for values in self.positions)
-        return {"a": a, "b": b, "c": c, "g": g, "j": j}
+        others = {name: track.value or 0.0 for name, track in self.positions.items()}
+        return {"a": a, "b": b, "e": 0.0, **others}
 
     def feel(self, stamp: float | None = None, **changes: float) -> None:
         """Publish a joint state."""
         at = {**self.where(), **self.bad, **changes}
-        message = JointState(name=list(at), position=list(at.values()))
-        message.header.stamp = to_time(self.clock() if stamp is None else stamp)
-        self._states.publish(message)
+        at = {name: value for name, value in at.items() if name not in self.missing}
+        when = to_time(self.clock() if stamp is None else stamp)
+        for names in [[name] for name in at] if self.apart else [list(at)]:
+            message = JointState(name=names, position=[at[name] for name in names])
+            if self.speeds:
+                message.velocity = [self.speeds.get(name, 0.0) for name in names]
+            message.header.stamp = when
+            self._states.publish(message)
         self.last_state = time.monotonic()
 
     def _on_feel(self) -> None:
@@ -305,8 +269,45 @@ class Rig:
         assert self.process.process.poll() is None, self.process.errors
         return True
 
+    def picture(self) -> list[Any]:
+        """Return what has been commanded, for "nothing moves": positions, speeds, efforts."""
+        return [self.where(), *(track.value for track in self.drives.values())]
+
+    def rests(self) -> None:
+        """Wait until nothing moves because no spikes come."""
+        self.beating = False
+        self.reaches(MotorStatus.HOLDING, MotorStatus.STALE_SPIKES)
+        self.listen(3 * CYCLE)
+
+    def stopped(self, since: float, *codes: int) -> MotorStatus:
+        """Check that the robot stands within two cycles of a moment, by what it was commanded."""
+
+        def holds() -> bool:
+            status = self.status.last
+            held = status.state == MotorStatus.HOLDING and status.code in codes
+            return self._alive() and held
+
+        def rests() -> bool:
+            return all(abs(track.value or 0.0) < 1e-9 for track in self.drives.values())
+
+        self.peer.until(holds, f"a stop of code {codes}; {self.status.last}")
+        self.peer.until(rests, f"speeds and efforts of 0; {self.picture()}")
+        self.listen(CYCLE)
+        ends = {"arm": self.arm.moved_until()}
+        ends |= {name: track.moved_until() for name, track in self.positions.items()}
+        ends |= {name: track.moved_until(0.0) for name, track in self.drives.items()}
+        for name, end in ends.items():
+            assert end - since < 2 * CYCLE + JITTER, (name, end - since)
+        before = self.picture()
+        self.listen(CYCLE)
+        assert self.picture() == before
+        assert holds(), self.status.last
+        return self.status.last
+
     def close(self) -> None:
         self.beating = self.feeling = False
+        self.grip.close()
+        self.pinch.close()
         self._beat.destroy()
         self._feel.destroy()
         for publisher in (self._contract, self._spikes, self._states):

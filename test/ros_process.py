@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-DOMAIN = 10 + os.getpid() % 90
-"""The ROS domain of this test run; above 100 the ports meet those that Linux hands out."""
+DOMAIN = int(os.environ.get("AB_ROS_TEST_DOMAIN") or 10 + os.getpid() % 90)
+"""The ROS domain of these nodes, which a test run claims; above 101 the ports meet those that Linux
+hands out."""
 # More than the 20 s for which a node is still listed whose farewell was lost.
 PATIENCE = 40.0
 """How long a test waits for something that must happen, s; a bound, not a measurement."""
+
+_ASK_AGAIN = 5.0  # s
 
 
 class NodeProcess:
@@ -139,6 +142,29 @@ class Peer:
         finally:
             self.node.destroy_client(client)
 
+    def ask(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service that changes nothing; ask again where no answer comes.
+
+        DDS drops the response to a client that the server has not discovered yet, although the
+        client has discovered the server.
+        """
+        client = self.node.create_client(kind, name)
+        try:
+            self.until(client.service_is_ready, f"service {name}")
+            futures = [client.call_async(request)]
+            asked = time.monotonic()
+
+            def answered() -> Any:
+                nonlocal asked
+                if time.monotonic() - asked > _ASK_AGAIN:
+                    asked = time.monotonic()
+                    futures.append(client.call_async(request))
+                return next((future for future in futures if future.done()), None)
+
+            return self.until(answered, f"an answer from {name}").result()
+        finally:
+            self.node.destroy_client(client)
+
     def transition(self, node: str, transition: int) -> bool:
         """Ask for a lifecycle transition; whether it succeeded."""
         from lifecycle_msgs.srv import ChangeState
@@ -151,7 +177,7 @@ class Peer:
         """Return the lifecycle state of a node."""
         from lifecycle_msgs.srv import GetState
 
-        return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
+        return str(self.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
 
     def set_parameters(self, node: str, **values: Any) -> Any:
         """Set parameters together; the result with its reason.  Dots are written ``__``."""

@@ -19,6 +19,7 @@ from ab_ros.engine.database import read_brain_file, write_brain_file
 from ab_ros.errors import BrainFileError
 
 OLD = Path(__file__).parent / "data" / "embedded_brain_v1.db"
+SECOND = Path(__file__).parent / "data" / "brain_file_v2.db"
 ROW = np.dtype([("neuron", "<i4"), ("side", "<U7"), ("place", "<f4", (2,))])
 
 
@@ -124,10 +125,12 @@ def test_no_flipped_bit_goes_unnoticed(small: Path, data: st.DataObject) -> None
         ("DELETE FROM chunk", r"is truncated: has 0 of the \d+ bytes"),
         ("UPDATE text SET value = 'y'", r"text 'format' is damaged"),
         ("UPDATE text SET name = 'form'", r"text 'form' is damaged"),
-        ("UPDATE directory SET arrays = replace(arrays, 'v', 'u')", r"list of arrays is damaged"),
+        ("UPDATE directory SET content = replace(content, 'v', 'u')", r"list of arrays is damaged"),
+        ("DELETE FROM text", r"the texts are damaged \(of those listed, it lacks 'format'\)"),
+        ("PRAGMA user_version=2", r"not a readable brain file: no such column: arrays"),
         ("DELETE FROM directory", r"list of arrays is damaged"),
         ("DROP TABLE chunk", r"not a readable brain file: no such table: chunk"),
-        ("PRAGMA user_version=9", r"schema version 9, .* one of: 1, 2; a newer ab_ros wrote it"),
+        ("PRAGMA user_version=9", r"schema version 9, .* one of: 1, 2, 3; a newer ab_ros wrote it"),
         ("PRAGMA application_id=5", r"is a database, but not a brain file of ab_ros"),
     ],
 )
@@ -173,6 +176,12 @@ def test_files_of_version_1_are_read_and_saved_anew(tmp_path: Path) -> None:
     again = read_brain_file(tmp_path / "new.db")
     assert again[0] == texts
     assert same(again[1], arrays)
+
+
+def test_files_of_version_2_are_read(tmp_path: Path) -> None:
+    texts, arrays = read_brain_file(SECOND)
+    assert texts == {"format": "x", "plan": "é" * 5}
+    assert same(arrays, {"v": np.arange(9.0), "kinds": np.array(["RS", "FS"])})
 
 
 def test_an_embedded_brain_of_version_1_lives_on() -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recipe_parts import recipe_document, write_parts
+from training_parts import made
 
 from ab_ros.cli import main
 from ab_ros.cli.progress import ProgressBar
 from ab_ros.engine import Brain
 from ab_ros.engine.record import read_record
+from ab_ros.layered import LayeredBrain, Neurons, Sensor, SimpleEncoder, SparseComputation
+from ab_ros.training.mind import make_brain
 
 # The recipe's input is 12 trains wide by its own word; an encoder that makes as many.
 EYE = {
@@ -156,6 +159,8 @@ def test_validate_tells_recipes_from_brains(
         (["validate", "size.json"], 2, r"io\.inputs\.eye\.size: its encoder 'saliency' makes"),
         (["validate", "cut.db"], 1, r"ab_ros: cut\.db: is truncated|not a readable brain file"),
         (["info", "no.db"], 1, r"ab_ros: no\.db: there is no such brain file"),
+        (["info", "."], 1, r"ab_ros: \.: is a folder"),
+        (["info", "/dev/null"], 1, r"ab_ros: /dev/null: there is no such brain file"),
         (["info", "bad.json"], 1, r"ab_ros: bad\.json: is not a readable brain file"),
         (["run", "b.db", "--ticks", "5", "--current", "up.in=1"], 1, r"unknown component 'up'"),
         (["run", "b.db", "--ticks", "5", "--groups", "left"], 2, r"what to --record: give a FILE"),
@@ -238,3 +243,43 @@ def test_a_progress_bar_is_for_terminals_only() -> None:
     bar = ProgressBar(40, "ticks", file)
     bar.advance(10)
     assert bar.line(2.0).endswith("25%  10 / 40 ticks  5 ticks/s  6 s left")
+
+
+def test_info_and_validate_know_a_brain_that_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, figures_file = tmp_path / "1.brain", tmp_path / "figures.json"
+    made_brain = make_brain(made(tmp_path).definition, None, 3)
+    made_brain.open()
+    made_brain.save(trained)
+    assert main(["brain", "info", str(trained), "--json", str(figures_file)]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        r"1\.brain: 8 neurons, 64 synapses, \d+\.\d MB; cycles of 10 timesteps of 1 ms",
+        r"state +Vector, population, 8 trains",
+        r"delta_1 \* +FS +4",
+        r"state +delta_0 +reward_plastic by delta_0 +32 +\d",
+        r"reward layers +delta_0, delta_1",
+    ):
+        assert re.search(line, out), (line, out)
+    figures = json.loads(figures_file.read_text())
+    weights = made_brain.network.edges(figures["projections"][0]["name"])[2]
+    assert figures["projections"][0]["weight"]["most"] == float(weights.max())
+    assert main(["brain", "validate", str(trained)]) == 0
+    assert "a brain, 8 neurons: no errors" in capsys.readouterr().out
+    assert main(["brain", "info", str(trained), "--current", "a=1"]) == 2
+    assert "only brains built from a recipe" in capsys.readouterr().err
+    trained.write_bytes(trained.read_bytes()[:5000])
+    assert main(["brain", "info", str(trained)]) == 1
+    assert str(trained) in capsys.readouterr().err
+
+
+def test_info_knows_a_layered_brain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "layers.db"
+    LayeredBrain(
+        Neurons(5, "little"), Sensor(SimpleEncoder(0, 1, 10), name="x"), SparseComputation(1)
+    ).save(file)
+    assert main(["brain", "info", str(file)]) == 0
+    assert "5 neurons, 50 weights, 0 ticks old" in capsys.readouterr().out
+    assert main(["brain", "validate", str(file)]) == 0
+    assert "a brain, 5 neurons" in capsys.readouterr().out

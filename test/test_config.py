@@ -122,3 +122,60 @@ def test_every_setting_is_described() -> None:
     assert "| `name` | text | required |  | Name. |" in table
     assert "| `limits.*.upper` | number | 1.0 | <= 3 rad | Upper end. |" in table
     assert "| `joints` | list of text | [] |  | Joints. |" in table
+
+
+@dataclass(frozen=True)
+class Part:
+    size: int = setting(doc="", ge=1)
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: dict[str, Part] = setting(dict, doc="")
+    name: str = setting("", doc="")
+
+
+def test_an_error_has_all_others_with_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(Whole, {"nmae": 1, "parts": {"a": {"size": 0}, "b": {}, "c": {"size": 1}}, "name": 2})
+    every = [caught.value, *caught.value.also]
+    assert [error.path for error in every] == [
+        ("nmae",),
+        ("parts", "a", "size"),
+        ("parts", "b", "size"),
+        ("name",),
+    ]
+    assert str(every[2]) == "parts.b.size: is required but missing"
+
+
+@dataclass(frozen=True)
+class Listed:
+    parts: tuple[Part, ...] = setting((), doc="")
+
+    def __post_init__(self) -> None:
+        if len(self.parts) > 2:
+            raise ConfigError("parts[2]: is one too many")
+
+
+def test_entries_of_lists_are_told_by_number_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "listed.yaml"
+    file.write_text("parts:\n- size: 1\n- {size: 0}\n")
+    data, source = load_yaml(file)
+    with pytest.raises(ConfigError, match=r"listed\.yaml:3: parts\[1\]\.size: 0 is not allowed"):
+        parse(Listed, data, source)
+    file.write_text("parts:\n- size: 1\n- size: 2\n- size: 3\n")
+    data, source = load_yaml(file)
+    with pytest.raises(ConfigError, match=r"listed\.yaml:4: parts\[2\]: is one too many"):
+        parse(Listed, data, source)
+    assert "| `parts[].size` | integer | required | >= 1 |  |" in describe(Listed)
+
+
+def test_an_error_of_one_who_knew_no_file_is_placed(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("world:\n  cfg:\n    gain: 1\n")
+    source = load_yaml(file)[1].within("world")
+    known = source.placed(ConfigError("gain: is too small"), "cfg")
+    assert str(known) == f"{file}:3: world.cfg.gain: is too small"
+    other = source.placed(ConfigError("the gain: is too small"), "cfg")
+    assert str(other) == f"{file}:2: world.cfg: the gain: is too small"
+    assert source.placed(known, "cfg") is known

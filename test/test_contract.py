@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ab_ros.contract import Contract
+from ab_ros.contract_changes import contract_changes
 from ab_ros.errors import ContractError
 
 
@@ -56,6 +59,10 @@ def test_list_order_matters_to_the_digest() -> None:
         ({"io": {"outputs": [{"id": "a"}, {"id": "a"}]}}, "names 'a' twice"),
         ({"io": {"outputs": "a"}}, "io.outputs must be a list"),
         ({"io": {"stdp3": {"layers": "W"}}}, "must be a list of texts"),
+        ({"constants": {"gamma": float("inf")}}, "constants.gamma must be an integer, not inf"),
+        ({"io": {"outputs": [{"id": "a", "n": 10**9}]}}, "outputs[0].n must be an integer of"),
+        ({"io": {"outputs": [{"id": "\ud800"}]}}, "has no digest: 'utf-8' codec can't encode"),
+        ({"io": {"outputs": [{"id": "a", "x": float("nan")}]}}, "has no digest: Out of range"),
     ],
 )
 def test_a_broken_contract_is_refused(data: object, says: str) -> None:
@@ -68,3 +75,67 @@ def test_an_unknown_population_names_the_known_ones() -> None:
     contract = Contract.from_dict({"io": {"outputs": [{"id": "pan"}, {"id": "tilt"}]}})
     with pytest.raises(ContractError, match="no output population 'pam'; one of: pan, tilt"):
         contract.output("pam")
+
+
+BEFORE = Contract.from_dict(
+    {
+        "constants": {"gamma": 64},
+        "io": {
+            "inputs": [{"id": "camera", "kind": "Image"}, {"id": "ears", "kind": "Audio"}],
+            "outputs": [{"id": "pan", "n": 32}, {"id": "tilt", "n": 32}],
+            "feedback": [{"id": "fb", "n": 10, "fromOutput": "pan"}],
+            "stdp3": {"layers": ["pan", "tilt"]},
+        },
+    }
+)
+
+
+def test_what_changed_in_a_contract_is_said() -> None:
+    after = Contract.from_dict(
+        {
+            "constants": {"gamma": 20},
+            "io": {
+                "inputs": [{"id": "camera", "kind": "Image"}],
+                "outputs": [{"id": "tilt", "n": 64}, {"id": "pan", "n": 32}],
+                "feedback": [{"id": "fb", "n": 10, "fromOutput": "tilt"}, {"id": "new", "n": 5}],
+                "stdp3": {"layers": ["tilt", "grip"]},
+            },
+        }
+    )
+    assert contract_changes(BEFORE, after) == (
+        "constant gamma: was 64, is 20",
+        "input 'ears' was removed",
+        "output 'tilt': n was 32, is 64",
+        "the order of the outputs changed",
+        "feedback 'fb': fromOutput was 'pan', is 'tilt'",
+        "feedback 'new' was added (n 5)",
+        "STDP3 layer 'pan' was removed",
+        "STDP3 layer 'grip' was added",
+    )
+
+
+PORTS = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.sampled_from("abc")},
+        optional={"n": st.sampled_from([1, 2, "2"]), "x": st.sampled_from([0, 0.0, False, None])},
+    ),
+    max_size=3,
+    unique_by=lambda item: item["id"],
+)
+CONTRACTS = st.builds(
+    lambda gamma, outputs, feedback, layers: Contract.from_dict(
+        {
+            "constants": {"gamma": gamma},
+            "io": {"outputs": outputs, "feedback": feedback, "stdp3": {"layers": layers}},
+        }
+    ),
+    st.sampled_from([1, 2]),
+    PORTS,
+    PORTS,
+    st.lists(st.sampled_from("xyz"), unique=True),
+)
+
+
+@given(CONTRACTS, CONTRACTS)
+def test_changes_are_named_exactly_if_the_digest_changed(old: Contract, new: Contract) -> None:
+    assert bool(contract_changes(old, new)) == (old.sha256 != new.sha256)

@@ -18,6 +18,8 @@ from ros_process import NodeProcess
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
+from ab_ros.brains.embedded import EmbeddedBrain
+
 pytestmark = pytest.mark.ros
 
 PATIENCE = 300.0
@@ -92,8 +94,8 @@ def own_config(config: Path, tmp_path: Path) -> Path:
 class RunningDemo:
     """A demo that is cut short."""
 
-    def __init__(self, config: Path, out: Path, domain: int) -> None:
-        command = ["-m", "ab_ros.cli", "demo", "--config", str(config), "--out", str(out)]
+    def __init__(self, config: Path, out: Path, domain: int, *options: str) -> None:
+        command = ["-m", "ab_ros.cli", "demo", "--config", str(config), "--out", str(out), *options]
         self.folder = config.parent
         self.process = subprocess.Popen(
             [sys.executable, "-u", *command],
@@ -176,6 +178,52 @@ def test_a_whole_run_writes_its_report_and_the_same_seed_the_same_figures(
     assert json.loads((again / "report.json").read_text())["rms_error"] == report["rms_error"]
 
 
+def test_the_car_has_the_same_demo(tmp_path: Path, domain: int) -> None:
+    out = tmp_path / "out"
+    run = ab_ros(
+        *("demo", "--robot", "car", "--quick", "--learn", "2", "--probe", "1", "--out", str(out)),
+        domain=domain,
+    )
+    assert run.returncode == 0, run.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["robot"] == "car" and not report["gripper_right"]
+    assert set(report["rms_error"]) == {"still", "start", "learned", "shuffled"}
+    assert all(0.0 < error < 180.0 for error in report["rms_error"].values())
+    assert "the car held still" in run.stdout
+    assert not commands_of(tmp_path)
+
+
+def test_a_brain_behind_a_service_does_the_same(
+    own_config: Path, tmp_path: Path, domain: int
+) -> None:
+    out = tmp_path / "out"
+    run = ab_ros(
+        *("demo", "--quick", "--learn", "2", "--probe", "1", "--brain", "remote"),
+        *("--out", str(out), "--config", str(own_config)),
+        domain=domain,
+    )
+    assert run.returncode == 0, run.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["brain"] == "remote"
+    assert set(report["rms_error"]) == {"still", "start", "learned", "shuffled"}
+    assert all(0.0 < error < 90.0 for error in report["rms_error"].values())
+    assert "brain behind a service" in run.stdout
+    files = (out / "untrained.db", out / "brain.db")
+    before, learned = (EmbeddedBrain.load(file).network.weights("camera_pan") for file in files)
+    assert (before != learned).any()
+    assert not commands_of(tmp_path)
+
+
+def test_no_service_outlives_the_demo(own_config: Path, tmp_path: Path, domain: int) -> None:
+    demo = RunningDemo(own_config, tmp_path / "out", domain, "--brain", "remote")
+    demo.until_phase("still ")
+    demo.process.send_signal(signal.SIGINT)
+    ended, errors = demo.end()
+    assert ended == 130 and "Traceback" not in errors
+    demo.expect_nothing_left()
+    assert "saves and ends" in (tmp_path / "out" / "logs" / "serve.log").read_text()
+
+
 def test_a_node_that_is_killed_ends_the_demo_with_its_name(running: RunningDemo) -> None:
     running.until_phase("still ")
     os.kill(running.node("brain"), signal.SIGKILL)
@@ -216,7 +264,8 @@ def test_a_wrong_key_is_told_with_file_and_line(
 
 def test_it_keeps_clear_of_the_nodes_of_others(domain: int) -> None:
     script = (
-        "from ab_ros.nodes.conductor import Conductor, _free_domain\n"
+        "from ab_ros.nodes.conductor import Conductor, _free_domain, participants_here\n"
+        f"assert participants_here({domain}), 'it is known that there is somebody'\n"
         "c = Conductor(('sim', 'tiny'))\n"
         "print(c.domain, _free_domain(('sim',))[0])\n"
         "c.close()\n"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ab_ros.codec.encoder import RegularRate
 from ab_ros.codec.images import SaliencyEncoder, SaliencySettings
 from ab_ros.codec.joints import JointPopulationEncoder, JointPopulationSettings
 from ab_ros.codec.registry import make_encoder
+from ab_ros.codec.trains import RegularRate
 from ab_ros.errors import ConfigError, ObservationError
 from ab_ros.values import Observation
 

@@ -230,3 +230,11 @@ def test_a_network_without_synapses_runs_compiled():
     network = Network(backend="numba")
     network.add_neurons("cell", 1, "RS", bias=10.0)
     assert network.build().run(1000)["cell"].sum() == 21
+
+
+def test_no_kernel_keeps_other_threads_waiting() -> None:
+    pytest.importorskip("numba")
+    from ab_ros.engine import kernels, reward_kernels
+
+    for kernel in (kernels.advance, reward_kernels.apply_reward, reward_kernels.apply_signal):
+        assert kernel.targetoptions["nogil"]

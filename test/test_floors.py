@@ -12,20 +12,29 @@ FLOORS = {
     "errors": 0,
     "config": 0,
     "contract": 0,
+    "contract_changes": 0,
     "values": 0,
     "figures": 0,
     "engine": 0,
     "codec": 1,
     "motion": 1,
+    "protocol": 1,
     "brains": 2,
     "learning": 2,
+    "layered": 2,
     "environments": 3,
     "loop": 3,
+    "client": 3,
+    "server": 4,
+    "training": 4,
     "viz": 4,
     "nodes": 5,
     "cli": 5,
 }
-ROS = ("rclpy", "std_msgs", "sensor_msgs", "geometry_msgs", "trajectory_msgs", "std_srvs", "launch")
+ROS = (
+    *("rclpy", "std_msgs", "sensor_msgs", "geometry_msgs", "trajectory_msgs", "std_srvs"),
+    *("launch", "launch_ros"),
+)
 PACKAGE = Path(__file__).resolve().parents[1] / "ab_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

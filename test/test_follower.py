@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ab_ros.environments.arm import ArmWorld
-from ab_ros.environments.arm_robot import ArmRobot, target_direction
+from ab_ros.environments.arm_robot import ArmRobot
 from ab_ros.environments.follower import TrajectoryFollower
+from ab_ros.environments.robot import target_direction
 from ab_ros.errors import WorldError
 
 NAN, INF = float("nan"), float("inf")

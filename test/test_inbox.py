@@ -75,6 +75,10 @@ def test_a_new_run_and_a_clock_that_went_back_forget_samples() -> None:
     inbox.put(sample(5.0))
     inbox.begin("next")
     assert inbox.missing(("camera",), -math.inf) == ["camera"]
+    # A brain elsewhere that was started anew finds the same robot before it.
+    inbox.put(sample(5.0))
+    inbox.begin("later", forget=False)
+    assert inbox.fresh(("camera",), 4.0)
 
 
 def test_events_in_any_order_are_kept_by_cycle() -> None:

@@ -14,7 +14,8 @@ from ab_ros.errors import PolicyError
 from ab_ros.learning.critic import Critic, CriticSettings, Moment, Snapshot
 from ab_ros.learning.feedback import FeedbackRaster
 from ab_ros.learning.modulation import RewardModulation
-from ab_ros.learning.policies import load_policies
+from ab_ros.learning.policies import Policies, load_policies
+from ab_ros.learning.scaffold import sync_policies
 from ab_ros.values import Cycle, Deviation, Reward
 
 CONTRACT = Contract.from_dict(
@@ -142,9 +143,21 @@ def test_a_users_policy_file_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("return float('nan'), {}", "the global reward must be finite"),
+        (
+            "return float('nan'), {}",
+            "reward_policy.py:1: compute_reward: the global reward must be finite, not nan",
+        ),
         ("return 0.5, {'pan': 'high'}", "layer 'pan' must be a number, not 'high'"),
-        ("return 0.5", "must return (global reward, {layer: reward}), not 0.5"),
+        ("return '0.5', {}", "the global reward must be a number, not '0.5'"),
+        ("return 10**400, {}", "the global reward must be a number"),
+        (
+            "return 0.5",
+            "reward_policy.py:1: compute_reward must return (global reward, {layer: reward}),"
+            " not 0.5",
+        ),
+        ("yield 1 / 0", "must return (global reward, {layer: reward}), not <generator"),
+        ("raise SystemExit(3)", "reward_policy.py:2: compute_reward failed: SystemExit: 3"),
+        ("return compute_reward(summary, stdp_layers=())", "failed: RecursionError"),
         ("return 1 / 0", "reward_policy.py:2: compute_reward failed: ZeroDivisionError"),
     ],
 )
@@ -161,9 +174,13 @@ def test_a_bad_reward_is_refused_and_the_loop_goes_on(tmp_path: Path, body: str,
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("return [0.0]", "must return 8 numbers"),
-        ("return [float('inf')] * T", "not finite"),
-        ("return None", "must return 8 numbers"),
+        ("return [0.0]", "policy.py:1: compute_deviation('fb') must return 8 numbers, not 1"),
+        ("return [[0.0] * T]", "must return 8 numbers, not an array of form [1, 8]"),
+        ("return [0.0, float('inf')] * 4", "that are not finite: inf at timestep 1"),
+        ("return None", "must return a list of 8 numbers, not None"),
+        ("return ['0.5'] * T", "must return a list of 8 numbers"),
+        ("return [[0.0], []]", "must return a list of 8 numbers"),
+        ("return {}[feedback_id]", "policy.py:2: compute_deviation('fb') failed: KeyError: 'fb'"),
     ],
 )
 def test_a_bad_deviation_is_refused(tmp_path: Path, body: str, says: str) -> None:
@@ -174,6 +191,79 @@ def test_a_bad_deviation_is_refused(tmp_path: Path, body: str, says: str) -> Non
     critic = Critic(CriticSettings(reward_policy="", deviation_policy=file), CONTRACT)
     reward, deviations = critic.judge(moment(0.1, 0.1))
     assert reward is None and deviations == () and says in critic.last_failure
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
+def test_finite_values_are_clamped(values: list[float]) -> None:
+    policies = Policies(lambda *_, **__: (values[0], {"pan": values[1]}), lambda *_, **__: values)
+    reward = policies.reward({}, ("pan",))
+    answer = policies.deviation("fb", 8, {})
+    assert reward is not None and answer is not None
+    assert reward.overall == min(1.0, max(0.0, values[0]))
+    assert reward.by_layer == {"pan": min(1.0, max(0.0, values[1]))}
+    assert np.array_equal(answer.values, np.clip(values, -1.0, 1.0).astype(np.float32))
+
+
+def test_the_place_of_a_decorated_policy_is_where_the_user_wrote_it(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "reward_policy.py",
+        "import functools\n\n\n@functools.lru_cache\ndef inner():\n    return 1\n\n\n"
+        "def twice(f):\n    @functools.wraps(f)\n    def g(*a, **k):\n        return f(*a, **k)\n"
+        "    return g\n\n\n@twice\ndef compute_reward(summary, *, stdp_layers):\n    return 1\n",
+    )
+    # Python counts a function's lines from its first decorator.
+    assert load_policies(file, "").reward_place == f"{file}:16"
+
+
+def test_a_policy_may_define_dataclasses_and_be_both_policies_at_once(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "both.py",
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        "calls = []\n\n@dataclass\nclass Gain:\n    value: float = 0.25\n\n"
+        "def compute_reward(summary, *, stdp_layers):\n"
+        "    calls.append(1)\n    return Gain().value, {}\n\n"
+        "def compute_deviation(feedback_id, *, T, ctx=None):\n    return [len(calls) / 10] * T\n",
+    )
+    critic = Critic(CriticSettings(reward_policy=file, deviation_policy=file), CONTRACT)
+    reward, (answer,) = critic.judge(moment(0.1, 0.1))
+    assert reward == Reward(0.25) and answer.values[0] == np.float32(0.1)
+
+
+def test_a_module_that_takes_options_gets_them_when_it_is_loaded(tmp_path: Path) -> None:
+    text = (
+        "class Mine:\n"
+        "    def __init__(self, options):\n        self.gain = options['gain']\n"
+        "    def compute_reward(self, summary, *, stdp_layers):\n        return self.gain, {}\n"
+        "for_options = Mine\n"
+    )
+    file = write(tmp_path / "mine.py", text)
+    reward = load_policies(file, "", {"gain": 0.125}).reward({}, ())
+    assert reward == Reward(0.125)
+    with pytest.raises(PolicyError, match=r"mine\.py:3: for_options failed: KeyError: 'gain'"):
+        load_policies(file, "", {})
+
+
+def test_a_policy_folder_stands_for_both_policies(tmp_path: Path) -> None:
+    sync_policies(CONTRACT, tmp_path)
+    critic = Critic(CriticSettings(policies=str(tmp_path), deviation_policy="none"), CONTRACT)
+    reward, deviations = critic.judge(moment(0.3, 0.3))
+    assert reward is not None and reward.by_layer == {"pan": 0.5, "tilt": 0.5}
+    assert [answer.feedback for answer in deviations] == ["fb"]
+
+
+def test_a_reward_for_an_unknown_layer_is_counted_and_told() -> None:
+    policies = Policies(lambda *_, **__: (0.5, {"pna": 1.0, "pan": 0.25}), None)
+    critic = Critic(CriticSettings(), CONTRACT, policies)
+    for _ in range(3):
+        assert critic.judge(moment(0.1, 0.1))[0] == Reward(0.5, {"pan": 0.25})
+    assert critic.complaints() == ("3 rewards for layer 'pna'; the brain has pan, tilt",)
+
+
+def test_the_summary_has_velocities_where_they_are_measured() -> None:
+    made = moment(0.1, 0.2)
+    after = Snapshot(0.1, {"base": 0.1}, None, {"base": 2.0})
+    joints = Moment(made.cycle, True, made.before, after, {}).summary()["joints"]
+    assert joints["base"]["velocity_before"] is None and joints["base"]["velocity_after"] == 2.0
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,10 @@ def test_cycles_that_the_motor_stage_refuses_are_answered_and_time_goes_on(confi
     world.run(0.2, "jumps", 1)
     world.run(0.2, "sines", 1, still=True)
     pose = world.loop.world.snapshot().joints
-    begin = world.arm.time
+    begin = world.world.time
     stretch = world.run(0.4, "sines", 1, still=True)
     assert stretch.refused == stretch.errors.size == 10
-    assert world.arm.time - begin == pytest.approx(0.4)
+    assert world.world.time - begin == pytest.approx(0.4)
     after = world.loop.world.snapshot().joints
     assert after["base_yaw"] == pytest.approx(pose["base_yaw"], abs=1e-3)
     step: Step = world.loop.step()
@@ -143,3 +143,45 @@ def test_a_wrong_key_is_told_with_file_and_line(config: Path, tmp_path: Path) ->
     wrong.write_text(text.replace("gamma:", "gama:"))
     with pytest.raises(ConfigError, match=rf"wrong.yaml:{line}.*gama"):
         TrackingTask(wrong, 1)
+
+
+def test_the_gripper_s_closing_half_is_heard_only_while_a_tone_is_remembered(config: Path) -> None:
+    # A population that decides nothing, but fires all the time.
+    eager = {"populations": {"grip": {"bias": 12.0}}}
+    changes = {"sim": {"world": SMALL}, "brain": {"architecture": eager}}
+    world = TrackingTask(config, 3, changes)
+    half = 24
+
+    def said(seconds: float) -> np.ndarray:
+        """Return spikes by cycle: of grip and tone_grip, closing and opening."""
+        rows = []
+        for _ in range(round(seconds / world.period)):
+            rasters = world.loop.step().cycle.rasters
+            parts = [rasters[name] for name in ("grip", "tone_grip")]
+            rows.append([int(p.sum()) for r in parts for p in (r[:, :half], r[:, half:])])
+        return np.array(rows)
+
+    world.world.set_motion("still", 1)  # the ball appears now, with a tone of 0.2 s
+    closing, opening, closes, opens = said(1.2)[2:].T
+    assert closing.sum() > 200 and opening.sum() > 200
+    assert abs(closes.sum() - closing.sum()) < 0.1 * closing.sum()
+    assert abs(opens.sum() - opening.sum()) < 0.1 * opening.sum()
+    closing, opening, closes, opens = said(1.2)[5:].T
+    assert closing.sum() > 200 and not closes.any()
+    assert abs(opens.sum() - opening.sum()) < 0.1 * opening.sum()
+    # A ball that appears without a tone opens nothing, and noise is none.
+    world.world.microphone.muted = True
+    world.world.set_motion("jumps", 1)
+    closing, _, closes, _ = said(2.0).T
+    assert closing.sum() > 200 and not closes.any()
+    world.close()
+
+
+def test_a_hand_that_was_taken_home_is_open_and_the_loop_goes_on(config: Path) -> None:
+    world = task(config)
+    world.run(0.4, "jumps", 1)
+    world.home()
+    assert world.loop.world.snapshot().joints["gripper_left"] == pytest.approx(0.03, abs=1e-3)
+    stretch = world.run(0.4, "sines", 1)
+    assert not stretch.refused and not stretch.measures["closed"].any()
+    world.close()

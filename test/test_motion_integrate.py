@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,26 +12,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ab_ros.motion.integrate import (
+    LevelPlan,
     PositionPlan,
-    VelocityPlan,
     approach_speed,
     braking_distance,
-    pursue,
     ramp,
 )
+from ab_ros.motion.pursuit import Loops
 
 DT = 1e-3
+LOOPS = [Loops(False)]
+if importlib.util.find_spec("numba"):
+    LOOPS.append(Loops(True))
 
 
 @given(st.floats(0.0, 100.0), st.floats(1e-4, 1.0))
 def test_the_approach_speed_stops_exactly_at_the_distance(distance: float, change: float) -> None:
-    speed = approach_speed(distance, change, DT)
-    after = float(braking_distance(np.array([speed]), np.array([change]), DT)[0])
-    assert speed * DT + after == pytest.approx(distance, rel=1e-9, abs=1e-12)
+    speed = approach_speed(np.array([distance]), np.array([change]), DT)
+    after = float(braking_distance(speed, np.array([change]), DT)[0])
+    assert speed[0] * DT + after == pytest.approx(distance, rel=1e-9, abs=1e-12)
+
+
+@dataclass(frozen=True)
+class Track:
+    positions: list[float]
+    speed: float
+    clipped: bool
+
+
+def pursue(
+    start: float, deltas: list[float], bounds: tuple[float, float], velocity: float, change: float
+) -> Track:
+    """One joint's pursuit, by plain and compiled loops, which must give the same bits."""
+    tracks = []
+    for loops in LOOPS:
+        one = [np.array([x]) for x in (start, 0.0, start)]
+        limits = [np.array([x]) for x in (*bounds, velocity, change)]
+        points, speed, _, clipped, _ = loops.pursue(*one, np.array(deltas)[:, None], *limits, DT)
+        tracks.append(Track(points[1:, 0].tolist(), float(speed[0]), bool(clipped[0])))
+    assert all(track == tracks[0] for track in tracks)
+    return tracks[0]
 
 
 def follow(deltas: list[float], velocity: float, acceleration: float) -> tuple[list[float], float]:
-    track = pursue(0.0, 0.0, 0.0, deltas, -10.0, 10.0, velocity, acceleration * DT, DT)
+    track = pursue(0.0, deltas, (-10.0, 10.0), velocity, acceleration * DT)
     return track.positions, track.speed
 
 
@@ -54,7 +80,7 @@ def test_a_joint_brakes_in_time_and_comes_to_rest_on_its_wish() -> None:
 
 
 def test_a_joint_at_its_limit_leaves_it_at_once() -> None:
-    track = pursue(1.0, 0.0, 1.0, [0.5, 0.5, -0.001, -0.001], -1.0, 1.0, 9.0, math.inf, DT)
+    track = pursue(1.0, [0.5, 0.5, -0.001, -0.001], (-1.0, 1.0), 9.0, math.inf)
     assert track.clipped
     assert track.positions == pytest.approx([1.0, 1.0, 0.999, 0.998])
 
@@ -70,7 +96,7 @@ def test_pursuit_and_tail_keep_all_limits(
     deltas: list[float], velocity: float, acceleration: float, start: float
 ) -> None:
     change = acceleration * DT
-    track = pursue(start, 0.0, start, deltas, -1.0, 1.0, velocity, change, DT)
+    track = pursue(start, deltas, (-1.0, 1.0), velocity, change)
     plan = PositionPlan(
         np.array([start, *track.positions])[:, None],
         np.zeros(1),
@@ -91,7 +117,7 @@ def test_pursuit_and_tail_keep_all_limits(
 
 
 def test_a_plan_knows_its_state_between_timesteps_and_in_its_tail() -> None:
-    track = pursue(0.0, 0.0, 0.0, [0.05] * 10, -9.0, 9.0, 9.0, 0.1, DT)
+    track = pursue(0.0, [0.05] * 10, (-9.0, 9.0), 9.0, 0.1)
     points = np.array([0.0, *track.positions])[:, None]
     plan = PositionPlan(points, np.zeros(1), np.array([track.speed]), np.array([0.1]), DT, 5.0)
     assert plan.state_at(4.0)[0] == 0.0
@@ -108,7 +134,7 @@ def test_a_ramp_changes_by_its_largest_change_only() -> None:
     points = ramp(np.array([1.0, 0.0]), np.array([-1.0, 0.5]), np.array([0.5, np.inf]), 5)
     assert points[:, 0].tolist() == [1.0, 0.5, 0.0, -0.5, -1.0, -1.0]
     assert points[:, 1].tolist() == [0.0] + [0.5] * 5
-    times, values, inner = VelocityPlan(points, 0.01, 0.0).sample(2)
+    times, values, inner = LevelPlan(points, 0.01, 0.0).sample(2)
     assert times.tolist() == pytest.approx([0.02, 0.04, 0.06])
     assert values[:, 0].tolist() == [0.0, -1.0, -1.0]
     assert inner == 2

@@ -21,7 +21,7 @@ from ab_ros.motion import (
     State,
     resolve_limits,
 )
-from ab_ros.values import Cycle
+from ab_ros.values import ChannelDeltas, Cycle
 
 T, DT, N = 12, 0.002, 6
 CONTRACT = Contract.from_dict(
@@ -30,7 +30,9 @@ CONTRACT = Contract.from_dict(
         "io": {"outputs": [{"id": "A", "n": N}, {"id": "B", "n": N}, {"id": "C", "n": N}]},
     }
 )
-JOINTS = ("a", "b", "g")
+JOINTS = ("a", "b", "g", "q", "e")
+CHANNELS = {"a": "A", "b": "B", "w": "C", "q": "A", "e": "B"}
+GROUPS = ["arm", "hand", "base", "jog", "push"]
 
 
 def stage_of(draw: st.DrawFn) -> MotorStage:
@@ -38,6 +40,8 @@ def stage_of(draw: st.DrawFn) -> MotorStage:
         given: dict[str, Any] = {"velocity": draw(st.floats(0.05, 20.0)), **more}
         if draw(st.booleans()):
             given["acceleration"] = max(draw(st.floats(0.5, 500.0)), given["velocity"] / 9.0)
+            if draw(st.booleans()):
+                given["jerk"] = given["acceleration"] * draw(st.floats(2.0, 500.0))
         if draw(st.booleans()):
             given["step"] = draw(st.floats(1e-3, 0.1))
         return given
@@ -47,24 +51,62 @@ def stage_of(draw: st.DrawFn) -> MotorStage:
         upper = lower + draw(st.floats(0.1, 3.0))
         return limits(lower=lower, upper=upper, margin=draw(st.floats(0.0, 0.04)))
 
+    def effort() -> dict[str, Any]:
+        given = {**position(), "effort": draw(st.floats(0.1, 50.0))}
+        if draw(st.booleans()):
+            given["effort_rate"] = draw(st.floats(0.1, 500.0))
+        return given
+
     period = draw(st.sampled_from([0.0, 0.004, 0.01, 0.1]))
+    smoothing = draw(st.sampled_from([0.0, 0.0, 0.005, 0.05]))
+    stop = draw(st.sampled_from(["ramp", "hold", "zero", "value"]))
     gain = draw(st.sampled_from([1e-4, 0.01, 3.0, 1e6, 1e308]))
     data = {
         "pacing": draw(st.sampled_from(["realtime", "realtime", "lockstep"])),
+        "direct": draw(st.booleans()),
         "mapping": {
             name: {"population": population, "channel": name, "gain": gain}
-            for name, population in zip(("a", "b", "w"), "ABC", strict=True)
+            for name, population in CHANNELS.items()
         },
         "groups": {
-            "arm": {"channels": ["a", "b"], "topic": "arm", "period": period},
+            "arm": {
+                "channels": ["a", "b"],
+                "topic": "arm",
+                "period": period,
+                "smoothing": smoothing,
+            },
             "hand": {"channels": ["g"], "topic": "hand", "interface": "position"},
             "base": {"channels": ["w"], "topic": "base", "interface": "twist", "period": period},
+            "jog": {
+                "channels": ["q"],
+                "topic": "jog",
+                "interface": "joint_jog",
+                "smoothing": smoothing,
+            },
+            "push": {
+                "channels": ["e"],
+                "topic": "push",
+                "interface": "effort",
+                "period": period,
+                "stop": stop,
+                "stop_value": [0.05] if stop == "value" else [],
+            },
         },
-        "limits": {"a": position(), "b": position(), "g": position(), "w": limits()},
+        "limits": {
+            "a": position(),
+            "b": position(),
+            "g": position(),
+            "w": limits(),
+            "q": position(),
+            "e": effort(),
+        },
+        "command_delay": draw(st.sampled_from([0.0, 0.0, 0.01, 0.1])),
+        "deadman_timeout": draw(st.sampled_from([0.0, 0.0, 0.5])),
+        "state_jump": draw(st.sampled_from([0.0, 0.0, 0.1])),
     }
     parsed = parse(MotorSettings, data)
     stage = MotorStage(parsed, resolve_limits(parsed.channels, parsed.limits))
-    stage.begin_run("run", CONTRACT)
+    stage.begin_run("run", CONTRACT, draw(st.booleans()))
     return stage
 
 
@@ -74,6 +116,7 @@ class Judge:
     def __init__(self, stage: MotorStage) -> None:
         settings = stage.settings
         self.limits = resolve_limits(settings.channels, settings.limits)
+        self.fault_margin = settings.fault_margin
         self.zero_stop = {n for n, g in settings.groups.items() if g.stop_action == "zero"}
 
     def check(self, command: Command) -> None:
@@ -85,20 +128,29 @@ class Judge:
             values = command.values[:, column]
             if command.quantity is Quantity.POSITION:
                 self.check_positions(command, column, values, self.limits[name])
+            elif command.quantity is Quantity.EFFORT:
+                self.check_efforts(command, column, values, self.limits[name])
             else:
                 self.check_velocities(command, column, values, self.limits[name])
 
-    @staticmethod
     def check_positions(
-        command: Command, column: int, values: np.ndarray[Any, Any], limit: JointLimits
+        self, command: Command, column: int, values: np.ndarray[Any, Any], limit: JointLimits
     ) -> None:
         start = float(command.start[column])
         low, high = min(limit.soft_lower, start), max(limit.soft_upper, start)
         if command.stop or command.start_speed[column] != 0.0:
             # Braking may end between the soft and the hard limit.
             low, high = limit.lower, limit.upper
-        assert limit.lower <= low
-        assert high <= limit.upper
+        # One that was measured beyond its limits, and not far, moves inside and never back.
+        beyond = min(self.fault_margin, 0.05 * (limit.upper - limit.lower)) + 1e-9
+        assert limit.lower - beyond <= start <= limit.upper + beyond
+        low, high = (
+            min(max(low, limit.lower), start),
+            max(min(high, limit.upper), start),
+        )
+        path = np.append(start, values)
+        assert (np.diff(np.maximum(path - limit.upper, 0.0)) <= 1e-9).all()
+        assert (np.diff(np.minimum(path - limit.lower, 0.0)) >= -1e-9).all()
         assert values.min() >= low - 1e-9
         assert values.max() <= high + 1e-9
         spans = np.diff(command.times, prepend=0.0)
@@ -118,6 +170,25 @@ class Judge:
         assert command.speeds is not None
         assert command.speeds[-1, column] == 0.0
         assert np.isfinite(command.speeds).all()
+        inner = command.cycle_points
+        cycle = np.concatenate(([start], values[:inner]))
+        tail = np.concatenate((cycle[-1:], values[inner:], values[-1:], values[-1:]))
+        for part, widths in ((cycle, spans[:inner]), (tail, spans[inner:])):
+            if widths.size:
+                bound = limit.jerk * widths[0] ** 3 * (1 + 1e-6) + 1e-11
+                assert np.abs(np.diff(part, 3)).max(initial=0.0) <= bound
+
+    def check_efforts(
+        self, command: Command, column: int, values: np.ndarray[Any, Any], limit: JointLimits
+    ) -> None:
+        assert np.abs(values).max() <= limit.effort
+        if command.stop and command.group in self.zero_stop:
+            return
+        # What is taken away may go at once; what is added keeps its rate and step.
+        spans = np.diff(command.times, prepend=0.0)
+        growth = np.diff(np.abs(values), prepend=abs(command.start[column]))
+        assert (growth <= limit.effort_rate * spans * (1 + 1e-6) + 1e-9).all()
+        assert growth.max() <= limit.step * (1 + 1e-6) + 1e-9
 
     def check_velocities(
         self, command: Command, column: int, values: np.ndarray[Any, Any], limit: JointLimits
@@ -125,21 +196,28 @@ class Judge:
         assert np.abs(values).max() <= limit.velocity * (1 + 1e-9)
         spans = np.diff(command.times, prepend=0.0)
         changes = np.abs(np.diff(values, prepend=command.start[column]))
-        assert (changes <= limit.acceleration * spans * (1 + 1e-6) + 1e-9).all()
         if command.stop:
             assert values[-1] == 0.0
+            if command.group in self.zero_stop:
+                return
+        assert (changes <= limit.acceleration * spans * (1 + 1e-6) + 1e-9).all()
+        assert changes.max() <= limit.step * (1 + 1e-6) + 1e-9
+        path = np.concatenate(([command.start[column]], values, values[-1:], values[-1:]))
+        bound = limit.jerk * spans[0] ** 2 * (1 + 1e-6) + 1e-9
+        assert np.abs(np.diff(path, 2)).max() <= bound
 
 
 positions = st.floats(-3.0, 3.0) | st.sampled_from([math.nan, math.inf, 0.0, 0.0, 0.0])
 joint_states = st.tuples(
     st.permutations(JOINTS),
-    st.lists(positions, min_size=3, max_size=3),
-    st.none() | st.lists(positions, min_size=3, max_size=3),
-    st.integers(1, 3),
+    st.lists(positions, min_size=5, max_size=5),
+    st.none() | st.lists(positions, min_size=5, max_size=5),
+    st.integers(1, 5),
 )
 steps = st.one_of(
     st.tuples(st.just("cycle"), st.integers(0, 2**16), st.floats(0.0, 1.0)),
     st.tuples(st.just("cycle"), st.integers(0, 2**16), st.floats(0.0, 1.0)),
+    st.tuples(st.just("deltas"), st.integers(0, 2**16), st.floats(0.0, 3.0)),
     st.tuples(st.just("follow"), st.just(0), st.just(0.0)),
     st.tuples(st.just("follow"), st.just(0), st.just(0.0)),
     st.tuples(st.just("measure"), joint_states, st.just(0.0)),
@@ -148,9 +226,10 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.integers(1, 5), st.just(0.1)),
     st.tuples(st.just("jump"), st.just(0), st.floats(-100.0, 100.0) | st.just(math.nan)),
     st.tuples(st.just("steady"), st.just(0), st.floats(0.0, 3.0)),
+    st.tuples(st.sampled_from(["deadman", "other"]), st.integers(0, 3), st.just(0.0)),
     st.tuples(
         st.sampled_from(["halt", "resume", "activate", "activate", "deactivate", "run", "repeat"]),
-        st.just(0),
+        st.integers(0, 1),
         st.just(0.0),
     ),
 )
@@ -172,6 +251,7 @@ class Play:
         self.answers = 0
         middle = [(self.judge.limits[n].lower + self.judge.limits[n].upper) / 2 for n in JOINTS]
         self.at = dict(zip(JOINTS, middle, strict=True))
+        self.perform("deadman", 1, 0.0)
         self.perform("activate", 0, 0.0)
         self.perform("follow", 0, 0.0)
 
@@ -197,7 +277,7 @@ class Play:
             assert not answer.executed
             assert answer.commands == ()
         if answer.executed:
-            assert [command.group for command in answer.commands] == ["arm", "hand", "base"]
+            assert [command.group for command in answer.commands] == GROUPS
         else:
             assert answer.reason
             assert all(command.stop for command in answer.commands)
@@ -212,7 +292,7 @@ class Play:
         ]
         speeds = generator.normal(0.0, 3.0, len(JOINTS))
         if generator.random() < 0.2:
-            position[generator.integers(3)] = math.nan
+            position[generator.integers(len(JOINTS))] = math.nan
         self.stage.measure(JOINTS, position, speeds, self.now, self.now, self.steady)
         if generator.random() < 0.5:
             inactive = self.stage.state is State.INACTIVE
@@ -221,6 +301,28 @@ class Play:
             self.take(commands)
             self.stage.resume(self.now, self.steady)
             self.stage.measure(JOINTS, position, speeds, self.now, self.now, self.steady)
+
+    def command_directly(self, generator: np.random.Generator, age: float) -> None:
+        """A brain that commands channels itself: wildly, late, and now and then what is not."""
+        names = tuple(generator.permutation([*JOINTS, "w"])[: generator.integers(0, 7)])
+        values = generator.normal(0.0, 10.0 ** generator.integers(-4, 3), (T, len(names)))
+        usable = age <= T * DT + 1.0
+        if names and generator.random() < 0.4:
+            wild = generator.choice([math.nan, math.inf, -math.inf, 1e308, -1e308])
+            values[generator.integers(T), generator.integers(len(names))] = wild
+            usable = usable and math.isfinite(wild)
+        if generator.random() < 0.1:
+            names, usable = (*names[1:], "nose") if names else names, usable and not names
+        if generator.random() < 0.1:
+            values, usable = values[:0] if age < 1.0 else np.tile(values, (2, 1)), False
+        executed = self.stage.status().cycles_executed
+        deltas = ChannelDeltas(names, values)
+        self.execute(
+            Cycle("run", self.number, {}, DT, self.now - age, self.now - age, deltas=deltas)
+        )
+        self.number += 1
+        if not (usable and self.stage.settings.direct):
+            assert self.stage.status().cycles_executed == executed
 
     def perform(self, what: str, first: Any, second: float) -> None:
         stage = self.stage
@@ -233,6 +335,9 @@ class Play:
             rasters = dict(zip("ABC", spikes, strict=True))
             self.execute(Cycle("run", self.number, rasters, DT, self.now, self.now))
             self.number += 1
+            return
+        if what == "deltas":
+            self.command_directly(np.random.default_rng(first), second)
             return
         if what == "repeat":
             silent = np.zeros((T, N), np.uint8)
@@ -247,6 +352,10 @@ class Play:
             names, position, velocity, count = first
             speeds = None if velocity is None else velocity[:count]
             stage.measure(names[:count], position[:count], speeds, self.now, self.now, self.steady)
+        elif what == "deadman":
+            stage.deadman(first > 0, self.steady)
+        elif what == "other":
+            stage.other_source("/teleop publishes on arm" if first == 0 else "")
         elif what == "near":
             self.measure_near_limits(np.random.default_rng(first))
         elif what in ("wait", "jump", "steady"):
@@ -273,7 +382,7 @@ class Play:
             assert not inactive or commands == ()
             self.take(commands)
         elif what == "run":
-            stage.begin_run("run", CONTRACT)
+            stage.begin_run("run", CONTRACT, first % 2 == 1)
             self.number = 0
 
 
@@ -311,7 +420,7 @@ def test_commands_go_on_from_where_the_robot_was_last_told_to_be(
                 grid = np.concatenate(([0.0], last.times))
                 for column, one in enumerate(limit):
                     expected = np.interp(play.now - time, grid, path[:, column])
-                    if command.quantity is Quantity.VELOCITY:
+                    if command.quantity is not Quantity.POSITION:
                         continue
                     # Between two points of a tail the robot brakes; the points are coarser.
                     spans = np.diff(grid).max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ab_ros.motion import (
     State,
     resolve_limits,
 )
-from ab_ros.values import Cycle
+from ab_ros.values import ChannelDeltas, Cycle
 
 T, DT = 20, 1e-3
 CYCLE = T * DT
@@ -104,6 +105,18 @@ class Rig:
                 self.measure()
             sent += self.stage.watch(self.now, self.steady)
         return sent
+
+    def carry(self, **at: float) -> None:
+        """Let a hand move joints, not too fast to be believed."""
+        way = max(abs(value - self.at[name]) for name, value in at.items())
+        count = math.ceil(way / 0.02) + 1
+        paths = {name: np.linspace(self.at[name], value, count) for name, value in at.items()}
+        for step in range(count):
+            self.measure(**{name: float(path[step]) for name, path in paths.items()})
+            self.now += 0.01
+            self.steady += 0.01
+            self.stage.watch(self.now, self.steady)
+        self.measure()
 
     def follow(self, command: Command) -> None:
         if command.quantity is Quantity.POSITION:
@@ -281,7 +294,12 @@ def test_joints_driven_by_velocity_brake_before_their_limits() -> None:
     position = 0.0
     answer = rig.execute()
     for _ in range(20):
-        for value in answer.commands[0].values[:, 0]:
+        (command,) = answer.commands
+        # If nothing follows, the tail stops the joint before its limit.
+        ahead = position + command.values[:, 0].sum() * DT
+        assert ahead <= 0.05 + 1e-9
+        assert command.values[-1, 0] == 0.0 or ahead + command.values[-1, 0] * 0.05 <= 0.05
+        for value in command.values[: command.cycle_points, 0]:
             position += value * DT
         assert position <= 0.05 + 1e-9
         rig.at["a"] = position
@@ -289,6 +307,28 @@ def test_joints_driven_by_velocity_brake_before_their_limits() -> None:
         answer = rig.execute(up=1)
     assert position == pytest.approx(0.05, abs=2e-3)
     assert "a: position" in answer.limited
+
+
+def test_a_joint_driven_by_velocity_stops_before_its_limit_though_it_was_measured_a_while_ago() -> (
+    None
+):
+    rig = ready(
+        groups={"arm": {"channels": ["a"], "topic": "v", "interface": "velocity"}},
+        mapping={"a": ARM["mapping"]["a"]},
+        limits={"a": {"lower": -1.0, "upper": 0.1, "velocity": 1.0, "acceleration": 50.0}},
+    )
+    position, velocities = 0.0, [0.0]
+    for step in range(300):
+        if step % 40 == 0:
+            rig.measure(a=position)
+        if step % T == 0:
+            (command,) = rig.execute(up=1).commands
+            velocities = command.values[:, 0].tolist()
+        position += velocities.pop(0) * DT if len(velocities) > 1 else velocities[0] * DT
+        rig.now += DT
+        rig.steady += DT
+        assert position <= 0.1 + 1e-9
+    assert position == pytest.approx(0.1, abs=1e-3)
 
 
 # ----------------------------------------------------------------------------------- stopping
@@ -306,14 +346,26 @@ def test_starvation_holds_and_goes_on_with_the_next_cycle_without_a_new_seed() -
     assert answer.commands[0].values[-1, 0] == pytest.approx(2 * T * 0.001)
 
 
-def test_after_a_pause_a_joint_that_drifted_away_is_seeded_anew() -> None:
-    rig = ready()
+def test_after_a_pause_the_command_goes_to_a_joint_that_drifted_away() -> None:
+    rig = ready(following_error=0.1)
     rig.execute(up=1)
     rig.wait(0.1)
-    rig.measure(a=-0.2)
+    rig.carry(a=-0.2)
     answer = rig.execute(up=1)
     assert (answer.executed, answer.code) == (True, Code.DRIFT)
-    assert answer.commands[0].start[0] == pytest.approx(-0.2)
+    assert answer.limited == ("a: approach",)
+    # As fast as it may, and no faster; what spikes ask for waits until it is there.
+    path = [0.02, *answer.commands[0].values[:, 0]]
+    for _ in range(5):
+        rig.wait(CYCLE)
+        answer = rig.execute(up=1)
+        assert (answer.executed, answer.code) == (True, Code.OK)
+        path += answer.commands[0].values[:, 0].tolist()
+    assert np.abs(np.diff(path)).max() <= 2.0 * DT + 1e-9
+    assert path == pytest.approx(np.maximum(0.02 - 0.002 * np.arange(len(path)), -0.2))
+    rig.wait(CYCLE)
+    answer = rig.execute(up=1)
+    assert (answer.commands[0].values[-1, 0], answer.limited) == (pytest.approx(-0.18), ())
 
 
 def test_a_brain_that_dies_while_the_clock_stands_still_stops_the_robot() -> None:
@@ -339,7 +391,20 @@ def test_joint_states_that_stop_stop_the_robot_and_clear_themselves() -> None:
     assert rig.where == (State.HOLDING, Code.STALE_STATE)
     assert "a, b" in rig.stage.message
     assert not rig.execute(up=1).executed
-    rig.measure(a=0.4)
+    rig.measure(a=0.03)
+    assert rig.where == (State.ACTIVE, Code.OK)
+    # It goes on from its command, near which it is.
+    at = rig.stage.status().commanded[0]
+    assert at == pytest.approx(sent[-1].values[-1, 0])
+    assert rig.execute().commands[0].start[0] == at
+
+
+def test_after_joint_states_were_missing_for_long_the_robot_is_where_it_is_measured() -> None:
+    rig = ready()
+    rig.execute(up=1)
+    rig.wait(1.2, measure=False)
+    assert rig.where == (State.HOLDING, Code.STALE_STATE)
+    rig.measure(a=0.4)  # its driver was started anew, and holds it there
     assert rig.where == (State.ACTIVE, Code.OK)
     assert rig.execute().commands[0].start[0] == pytest.approx(0.4)
 
@@ -449,7 +514,7 @@ def test_halt_holds_where_the_robot_is_measured_and_resume_seeds_from_there() ->
     assert rig.stage.resume(rig.now, rig.steady)
     # The state measured before the resume does not count.
     assert rig.where == (State.SEEDING, Code.NO_STATE)
-    rig.measure(a=0.3)
+    rig.carry(a=0.3)
     assert rig.execute().commands[0].start[0] == pytest.approx(0.3)
     assert not rig.stage.resume(rig.now, rig.steady)
 
@@ -461,7 +526,8 @@ def test_a_halt_brakes_within_the_acceleration_limit() -> None:
     rig.wait(CYCLE)
     rig.measure(a=0.003, velocity=0.2)
     (command,) = rig.stage.halt(rig.now, rig.steady)
-    assert command.start_speed[0] == pytest.approx(0.2)
+    # From where it was told to be, to where it can come to rest.
+    assert command.start_speed[0] == pytest.approx(10.0 * CYCLE)
     assert command.values[-1, 0] == pytest.approx(0.003 + 0.2**2 / 20, rel=0.06)
 
 
@@ -480,6 +546,64 @@ def test_a_joint_that_does_not_follow_is_let_go_and_waits_for_resume() -> None:
     assert rig.where == (State.HOLDING, Code.FOLLOWING_ERROR)
 
 
+JOG: dict[str, Any] = {
+    "mapping": {"a": {"population": "A", "channel": "a", "per_step_max": 0.001}},
+    "groups": {"arm": {"channels": ["a"], "topic": "v", "interface": "velocity"}},
+    "limits": {"a": {"lower": -9.0, "upper": 9.0, "velocity": 1.0, "acceleration": 10.0}},
+}
+
+
+def driven(behave: Callable[[list[float]], float], cycles: int = 80, **changes: Any) -> Rig:
+    """A joint that moves as it makes of the speeds commanded so far, one for each 10 ms."""
+    rig = ready(JOG, **changes)
+    speeds = [0.0] * 10
+    for number in range(cycles):
+        up = number // 30 % 2 == 0
+        answer = rig.execute(up=up, down=not up)
+        if not answer.executed:
+            break
+        for part in (9, 19):
+            speeds.append(float(answer.commands[0].values[part, 0]))
+            rig.at["a"] += behave(speeds) * 0.01
+            rig.wait(0.01)
+    return rig
+
+
+@pytest.mark.parametrize(
+    ("behave", "changes"),
+    [
+        (lambda speeds: 0.0, {}),
+        (lambda speeds: -speeds[-1], {}),
+        (lambda speeds: 2.0 * speeds[-1], {}),
+    ],
+    ids=["blocked", "the wrong way", "too fast"],
+)
+def test_a_joint_driven_by_velocity_that_moves_otherwise_is_stopped(
+    behave: Callable[[list[float]], float], changes: dict[str, Any]
+) -> None:
+    rig = driven(behave, **changes)
+    assert rig.where == (State.HOLDING, Code.FOLLOWING_ERROR)
+    assert "'a' is measured to move at" in rig.stage.message
+    assert "a difference of 0.5 is allowed" in rig.stage.message
+
+
+@pytest.mark.parametrize(
+    ("behave", "changes"),
+    [
+        (lambda speeds: speeds[-1], {}),
+        (lambda speeds: speeds[-9], {}),
+        (lambda speeds: 0.6 * speeds[-1], {}),
+        (lambda speeds: 0.0, {"following_speed": 0.0}),
+        (lambda speeds: 0.0, {"limits": {"a": {**JOG["limits"]["a"], "following_error": 0.0}}}),
+    ],
+    ids=["as told", "90 ms late", "a little slow", "off", "off for one"],
+)
+def test_a_joint_driven_by_velocity_may_be_late_and_not_quite_as_fast(
+    behave: Callable[[list[float]], float], changes: dict[str, Any]
+) -> None:
+    assert driven(behave, **changes).where[1] in (Code.OK, Code.STALE_SPIKES)
+
+
 def test_a_joint_measured_beyond_its_limits_is_a_fault_before_and_after_seeding() -> None:
     rig = Rig(start=1.5)
     rig.measure()
@@ -487,20 +611,35 @@ def test_a_joint_measured_beyond_its_limits_is_a_fault_before_and_after_seeding(
     assert "'a' is measured at 1.5, beyond its limits [-1, 1]" in rig.stage.message
     assert rig.wait(0.1) == []
 
-    rig = ready()
+    rig = ready(start=-0.98)
     rig.execute(up=1)
-    rig.measure(a=-1.2)
+    rig.measure(a=-1.05)
     (hold,) = rig.stage.watch(rig.now, rig.steady)
     assert rig.where == (State.HOLDING, Code.LIMIT_FAULT)
     assert np.abs(hold.values).max() <= 1.0
+    rig.wait(0.1)
     rig.stage.resume(rig.now, rig.steady)
-    rig.measure(a=-0.9)
+    rig.measure(a=-0.97)
     assert rig.where == (State.ACTIVE, Code.OK)
 
 
-def test_a_little_beyond_the_limits_is_brought_inside() -> None:
-    rig = ready(start=1.01)
-    assert rig.execute(up=1).commands[0].values.max() <= 1.0
+def test_a_little_beyond_the_limits_is_brought_inside_no_faster_than_anything() -> None:
+    limits = {"a": {**ARM["limits"]["a"], "velocity": 0.5, "acceleration": 20.0}}
+    rig = ready(start=1.01, limits={**ARM["limits"], **limits})
+    path = [1.01, 1.01]
+    for _ in range(5):
+        answer = rig.execute(up=1)
+        path += answer.commands[0].values[:T, 0].tolist()
+        rig.wait(CYCLE)
+    assert path[-1] == pytest.approx(1.0)
+    assert (np.diff(path) <= 1e-12).all()
+    assert np.abs(np.diff(path)).max() <= 0.5 * DT + 1e-9
+    assert np.abs(np.diff(path, 2)).max() <= 20.0 * DT**2 + 1e-9
+    # A small joint's margin is a part of its range.
+    small = {"lower": 0.0, "upper": 0.04, "velocity": 0.1}
+    rig = Rig(start=0.043, limits={"a": small, "b": small})
+    rig.measure()
+    assert rig.where == (State.HOLDING, Code.LIMIT_FAULT)
 
 
 # ------------------------------------------------------------------------------------- cycles
@@ -609,6 +748,28 @@ def test_limits_narrowed_past_the_command_stop_the_robot() -> None:
     assert np.abs(np.diff(commands[0].values[:, 0])).max(initial=0.0) <= 2.0 * DT + 1e-12
 
 
+def test_bounds_that_the_stage_does_not_measure_by_are_refused_live() -> None:
+    rig = Rig(JOG, limits={"a": {"velocity": 1.0}})
+    settings = parse(MotorSettings, JOG)
+    with pytest.raises(ConfigError, match=r"limits\.a: lower and upper .* made anew"):
+        rig.stage.reconfigure(settings, resolve_limits(settings.channels, settings.limits))
+
+
+def test_an_unmeasured_channel_goes_on_from_its_last_command_when_activated_again() -> None:
+    grip = {"lower": 0.0, "upper": 1.0, "velocity": 5.0, "measured": False, "initial": 0.5}
+    rig = Rig(limits={"a": grip, "b": grip})
+    rig.stage.watch(rig.now, rig.steady)
+    for _ in range(5):
+        last = rig.execute(up=1)
+        rig.wait(CYCLE)
+    rig.stage.deactivate(rig.now, rig.steady)
+    rig.wait(0.5)
+    rig.stage.activate(rig.now, rig.steady)
+    rig.stage.watch(rig.now, rig.steady)
+    assert last.commands[0].values[-1, 0] == pytest.approx(0.6)
+    assert rig.execute().commands[0].start == pytest.approx([0.6, 0.5])
+
+
 def test_gains_are_tuned_live_and_groups_are_not() -> None:
     rig = ready()
     mapping = {**ARM["mapping"], "a": {**ARM["mapping"]["a"], "gain": 0.5}}
@@ -639,3 +800,140 @@ def test_lockstep_does_not_depend_on_when_word_of_the_clock_arrives() -> None:
             assert answer.executed
         ends.append(answer.commands[0].values.tolist())
     assert ends[0] == ends[1] == ends[2]
+
+
+# ---------------------------------------------------------------------------- brains elsewhere
+
+
+def paced(rig: Rig, period: float, cycles: int) -> list[Command]:
+    """Execute cycles that come every ``period`` s; return what stopped the robot meanwhile."""
+    stops: list[Command] = []
+    for _ in range(cycles):
+        assert rig.execute().executed
+        stops += rig.wait(period)
+    return stops
+
+
+def elsewhere(**changes: Any) -> Rig:
+    rig = ready(**changes)
+    rig.stage.begin_run("run", CONTRACT, remote=True)
+    return rig
+
+
+def test_a_remote_brain_may_be_as_late_as_twice_the_time_its_cycles_take() -> None:
+    rig = elsewhere()
+    assert paced(rig, 0.2, 3)  # not known yet: an embedded brain's 50 ms hold
+    assert paced(rig, 0.2, 3) == []
+    rig.wait(0.19)
+    assert rig.where == (State.ACTIVE, Code.OK)
+    rig.wait(0.03)
+    assert rig.where == (State.HOLDING, Code.STALE_SPIKES)
+    assert "no fresh cycle for 0.4 s" in rig.stage.message
+    # A pause is no rhythm: the brain is as punctual as before when it is back.
+    rig.wait(5.0)
+    assert rig.execute().executed
+    rig.wait(0.39)
+    assert rig.where == (State.ACTIVE, Code.OK)
+    rig.wait(0.03)
+    assert rig.where == (State.HOLDING, Code.STALE_SPIKES)
+
+
+def test_however_slow_a_remote_brain_is_the_robot_stops_after_a_second() -> None:
+    rig = elsewhere()
+    paced(rig, 0.9, 6)
+    assert rig.execute().executed
+    rig.wait(0.99)
+    assert rig.where == (State.ACTIVE, Code.OK)
+    rig.wait(0.03)
+    assert rig.where == (State.HOLDING, Code.STALE_SPIKES)
+    # What is configured holds, and an embedded brain that takes its place keeps time.
+    rig = elsewhere(spike_timeout=0.1)
+    assert paced(rig, 0.2, 6)
+    rig = elsewhere()
+    paced(rig, 0.2, 6)
+    rig.stage.begin_run("another", CONTRACT)
+    rig.number = -1
+    assert rig.execute(run="another").executed
+    rig.wait(0.07)
+    assert rig.where == (State.HOLDING, Code.STALE_SPIKES)
+
+
+def test_cycles_of_a_remote_brain_may_be_under_way_for_a_second() -> None:
+    rig = elsewhere()
+    assert rig.execute(stamp=rig.now - CYCLE - 0.99).executed
+    late = rig.execute(stamp=rig.now - CYCLE - 1.01)
+    assert (late.executed, late.code) == (False, Code.LATE_CYCLE)
+    assert "more than 1.020 s" in late.reason
+    ahead = rig.execute(stamp=rig.now + CYCLE + 1.01)
+    assert (ahead.executed, ahead.code) == (False, Code.LATE_CYCLE)
+
+
+# ------------------------------------------------------------------- brains that command channels
+
+
+def commanding(rig: Rig, values: Any, *names: str, **changes: Any) -> Answer:
+    deltas = ChannelDeltas(names, np.asarray(values, np.float64))
+    return rig.execute(rasters={}, deltas=deltas, **changes)
+
+
+def test_what_a_brain_commands_itself_is_refused_unless_that_is_allowed() -> None:
+    answer = commanding(ready(), np.full((T, 1), 0.001), "b")
+    assert (answer.executed, answer.code) == (False, Code.BAD_FRAME)
+    assert "only where 'direct' is true" in answer.reason
+    rig = ready(direct=True)
+    answer = commanding(rig, np.full((T, 1), 0.001), "b")
+    assert answer.executed and answer.deltas is not None
+    (command,) = answer.commands
+    assert command.values[:, 0] == pytest.approx(0.0)
+    assert command.values[:, 1] == pytest.approx(0.001 * np.arange(1, T + 1))
+    # Spikes are executed as ever, and limits hold for all.
+    rig.wait(CYCLE)
+    assert rig.execute(up=1).executed
+    rig.wait(CYCLE)
+    answer = commanding(rig, np.full((T, 1), 1e300), "b")
+    assert answer.limited == ("b: position", "b: velocity")
+    assert np.diff(answer.commands[0].values[:, 1]).max() <= 2.0 * DT + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "changes", "code", "says"),
+    [
+        (np.full((T, 1), math.nan), "a", {}, Code.NON_FINITE, "a delta of channel 'a'"),
+        (np.full((T, 1), 0.1), "c", {}, Code.BAD_FRAME, "commands channel 'c'; one of: a, b"),
+        (np.zeros((0, 1)), "a", {}, Code.BAD_FRAME, "0 timesteps; must be 1 to 20"),
+        (np.zeros((T + 1, 1)), "a", {}, Code.BAD_FRAME, "21 timesteps; must be 1 to 20"),
+        (np.zeros((T, 1)), "a", {"stamp": 0.0}, Code.LATE_CYCLE, "ago"),
+        (np.zeros((T, 1)), "a", {"run": "x"}, Code.WRONG_RUN, "the run is 'run'"),
+        (np.zeros((T, 1)), "a", {"number": -1}, Code.WRONG_RUN, "comes after"),
+        (np.zeros((T, 1)), "a", {"dt": 2.0}, Code.BAD_FRAME, "dt"),
+    ],
+)
+def test_commands_of_a_brain_pass_the_gate_of_all_cycles(
+    values: Any, name: str, changes: dict[str, Any], code: Code, says: str
+) -> None:
+    answer = commanding(ready(direct=True), values, name, **changes)
+    assert (answer.executed, answer.code) == (False, code)
+    assert says in answer.reason
+
+
+def test_one_long_cycle_does_not_stretch_the_time_outs() -> None:
+    rig = ready(following_error=0.0)
+    assert rig.execute(up=1).executed
+    rig.wait(CYCLE)
+    assert rig.execute(up=1, dt=0.05, stamp=rig.now).executed  # lasts a second
+    rig.wait(0.99)
+    rig.measure()
+    assert rig.stage.state is State.ACTIVE
+    rig.wait(0.02)
+    rig.measure()
+    rig.stage.watch(rig.now, rig.steady)
+    assert (rig.stage.state, rig.stage.code) == (State.HOLDING, Code.STALE_SPIKES)
+
+
+def test_a_cycle_longer_than_a_second_needs_a_time_out_of_its_own() -> None:
+    rig = ready(following_error=0.0)
+    answer = rig.execute(up=1, dt=0.06, stamp=rig.now)
+    assert (answer.executed, answer.code) == (False, Code.BAD_FRAME)
+    assert "its spike_timeout is set" in answer.reason
+    rig = ready(following_error=0.0, spike_timeout=3.0)
+    assert rig.execute(up=1, dt=0.06, stamp=rig.now).executed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import itertools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from ros_process import NodeProcess, Peer
@@ -15,7 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
 from ab_ros.msg import BrainContract, BrainStatus, CycleDone, Reward, SpikeRaster
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from ab_ros.brains.anatomy import build_from_recipe
 from ab_ros.brains.architecture import ArchitectureSettings
@@ -67,12 +70,13 @@ def started(yaml: Path, space: str) -> NodeProcess:
     return NodeProcess(Path("-m"), "ab_ros.nodes.brain", *arguments)
 
 
+@pytest.mark.parametrize("message", [Image, CompressedImage])
 def test_it_runs_learns_and_saves_a_brain_file_without_an_architecture(
-    peer: Peer, file: Path, tmp_path: Path
+    message: Any, peer: Peer, file: Path, tmp_path: Path
 ) -> None:
     space = f"/recipe_{next(_names)}"
     make = peer.node.create_publisher
-    camera = make(Image, f"{space}/camera/image_raw", qos.COMMAND)
+    camera = make(message, f"{space}/camera/image_raw", qos.COMMAND)
     joints = make(JointState, f"{space}/joint_states", qos.COMMAND)
     done = make(CycleDone, f"{space}/cycle_done", qos.REWARD)
     reward = make(Reward, f"{space}/reward", qos.REWARD)
@@ -88,7 +92,9 @@ def test_it_runs_learns_and_saves_a_brain_file_without_an_architecture(
     ]
     pixels = np.full((48, 64, 3), 90, np.uint8)
     pixels[20:28, 8:16] = (220, 20, 20)
-    with started(parameters(tmp_path, file), space) as node:
+    png = cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
+    text = YAML.replace("image_raw}}", f"image_raw, message: {message.__name__}}}}}")
+    with started(parameters(tmp_path, file, text), space) as node:
         peer.until(lambda: contracts, "the contract")
         contract = read_brain_contract(contracts[0])
         assert [port.id for port in contract.inputs] == ["camera", "joints"]
@@ -101,7 +107,9 @@ def test_it_runs_learns_and_saves_a_brain_file_without_an_architecture(
         peer.until(lambda: all(p.get_subscription_count() for p in publishers), "subscriptions")
         for cycle in range(6):
             stamp = 1.0 + 0.04 * cycle
-            camera.publish(image(pixels, stamp))
+            raw = image(pixels, stamp)
+            packed = CompressedImage(header=raw.header, format="png", data=array.array("B", png))
+            camera.publish(raw if message is Image else packed)
             joints.publish(joint_state(["base_yaw", "wrist_pitch"], [0.1, 0.0], stamp))
             peer.until(lambda n=cycle: len(spikes) > n, f"cycle {cycle}")
             run = contracts[0].run
@@ -180,7 +188,7 @@ def test_a_chunk_of_sound_becomes_a_sample() -> None:
 
     from ab_ros.codec.audio import waveform
     from ab_ros.errors import ObservationError
-    from ab_ros.nodes.robot_messages import read_audio
+    from ab_ros.nodes.sound_messages import read_audio
 
     stereo = AudioChunk(sample_rate=8000, channels=2, data=[100, 300, -100, -300])
     stereo.header.stamp.sec = 3

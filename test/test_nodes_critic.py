@@ -21,6 +21,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from ab_ros.contract import Contract
+from ab_ros.learning.scaffold import sync_policies
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import brain_contract, to_time
 from ab_ros.nodes.robot_messages import joint_state
@@ -119,11 +120,17 @@ class Play:
         self._contract.publish(brain_contract(CONTRACT, run))
         self.show(0.0)
 
-    def show(self, yaw: float, target: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> None:
+    def show(
+        self,
+        yaw: float,
+        target: tuple[float, float, float] = (0.0, 0.0, 1.0),
+        velocity: float | None = None,
+    ) -> None:
         message = Vector3Stamped()
         message.header.stamp = to_time(self.time)
         message.vector.x, message.vector.y, message.vector.z = target
-        self._joints.publish(joint_state(["yaw"], [yaw], self.time))
+        velocities = None if velocity is None else [velocity]
+        self._joints.publish(joint_state(["yaw"], [yaw], self.time, velocities))
         self._target.publish(message)
 
     def spikes(self, cycle: int, run: str | None = None) -> None:
@@ -151,6 +158,9 @@ class Play:
         self.done(cycle)
         self.time += PERIOD
         self.show(after, **show)
+
+    def reload(self) -> Trigger.Response:
+        return self.peer.call(Trigger, f"{self.space}/critic/reload", Trigger.Request())
 
     def until_rewards(self, count: int) -> Reward:
         self.until(lambda: len(self.rewards) >= count, f"{count} rewards")
@@ -229,12 +239,11 @@ def test_every_cycle_gets_one_reward_by_the_users_policy(play: Play, policy: Pat
         play.until(lambda: "1 failures" in play.health, "the failure in the diagnostics")
 
         # The user mends the policy.
-        service = f"{play.space}/critic/reload"
         policy.write_text("def nothing(): pass\n")
-        answer = play.peer.call(Trigger, service, Trigger.Request())
+        answer = play.reload()
         assert not answer.success and "has no function compute_reward()" in answer.message
         policy.write_text(POLICY.replace("GOOD", "0.0").replace("== 3", "== 99"))
-        assert play.peer.call(Trigger, service, Trigger.Request()).success
+        assert play.reload().success
         play.cycle(4, before=0.4, after=0.4)
         assert play.until_rewards(5).global_reward == 0.0
 
@@ -289,4 +298,102 @@ def test_shuffled_rewards_are_the_same_values_at_other_times(play: Play, policy:
 def test_a_policy_that_cannot_be_used_keeps_the_node_from_starting(play: Play) -> None:
     with play.critic("critic.reward_policy:=/nowhere/policy.py") as node:
         node.wait_for("/nowhere/policy.py: there is no such policy file")
+        assert node.end() != 0
+
+
+FOLDER_POLICY = """
+from policies._contract import FEEDBACK_IDS, GAMMA
+from mine import GAIN
+
+
+def compute_reward(summary, *, stdp_layers):
+    return GAIN * GAMMA / 100, {}
+"""
+
+
+def test_a_policy_folder_is_used_compared_with_the_brain_and_reloaded(
+    play: Play, tmp_path: Path
+) -> None:
+    folder = tmp_path / "of_the_robot"
+    other = Contract.from_dict(
+        {"constants": {"gamma": 30}, "io": {"outputs": [{"id": "pan", "n": 2}]}}
+    )
+    sync_policies(other, folder)
+    (folder / "reward_policy.py").write_text(FOLDER_POLICY)
+    (folder / "mine.py").write_text("GAIN = 1\n")
+    with play.critic(f"critic.policies:={folder}", "judge_timeout:=60.0") as node:
+        play.begin("run")
+        said = f"policies {folder}: not of the running brain's contract: "
+        node.wait_for(f"{said}constant gamma: was 30, is 20; ")
+        play.until(lambda: "output 'pan': n was 2, is 4" in play.health, "the difference")
+        # It goes on all the same, with what it has.
+        play.cycle(0, before=0.0, after=0.0)
+        reward = play.until_rewards(1)
+        assert reward.global_reward == pytest.approx(0.3) and reward.deviations == 2
+
+        # A broken file: the old policies stay, those of the feedback as well.
+        (folder / "mine.py").write_text("GAIN = \n")
+        (folder / "error_deviation_policy.py").unlink()
+        answer = play.reload()
+        assert not answer.success
+        assert "import failed: SyntaxError" in answer.message and "mine.py" in answer.message
+        play.cycle(1, before=0.0, after=0.0)
+        reward = play.until_rewards(2)
+        assert reward.global_reward == pytest.approx(0.3) and reward.deviations == 2
+
+        # Mended and synced, with files that look to Python as if they had not changed.
+        (folder / "mine.py").write_text("GAIN = 2\n")
+        assert sync_policies(CONTRACT, folder).changed
+        answer = play.reload()
+        assert answer.success and answer.message == "policies loaded anew"
+        play.until(lambda: play.health == "judges cycles", "no more complaints")
+        play.cycle(2, before=0.0, after=0.0)
+        assert play.until_rewards(3).global_reward == pytest.approx(0.4)
+
+
+TASKS = """
+/**/critic:
+  ros__parameters:
+    judge_timeout: 60.0
+    critic:
+      reward_policy: ab_ros.learning.tasks
+      deviation_policy: ab_ros.learning.tasks
+      options:
+        terms:
+          reach: {kind: joint_goal, joints: {yaw: 0.5}, scale: 0.2}
+          smooth: {kind: smoothness, jump: 4.0, weight: 0.5}
+        layers: {pan: [reach, smooth]}
+        overall: [reach]
+        feedback:
+          a: {joint: yaw, goal: 0.5, full: 0.4}
+"""
+
+
+def test_ready_made_policies_need_yaml_alone(play: Play, tmp_path: Path) -> None:
+    file = tmp_path / "critic.yaml"
+    file.write_text(TASKS)
+    arguments = ["--ros-args", "-r", f"__ns:={play.space}", "--params-file", str(file)]
+    with NodeProcess(Path("-m"), "ab_ros.nodes.critic", *arguments):
+        play.begin("run")
+        play.show(0.2, velocity=1.0)
+        play.spikes(0)
+        play.done(0)
+        play.time += PERIOD
+        play.show(0.3, velocity=-1.0)
+        reward = play.until_rewards(1)
+        assert reward.global_reward == pytest.approx(0.75)
+        assert list(reward.layer_reward) == [pytest.approx(0.625)]
+        play.until(lambda: len(play.deviations) == 2, "deviations")
+        assert list(play.deviations[0].deviation) == [-1.0, 1.0, -1.0, 1.0]
+        assert list(play.deviations[1].deviation) == [0.0] * 4
+
+
+def test_a_wrong_option_is_told_with_file_and_line(play: Play, tmp_path: Path) -> None:
+    file = tmp_path / "critic.yaml"
+    file.write_text(TASKS.replace("scale: 0.2", "scael: 0.2"))
+    arguments = ["--ros-args", "-r", f"__ns:={play.space}", "--params-file", str(file)]
+    with NodeProcess(Path("-m"), "ab_ros.nodes.critic", *arguments) as node:
+        node.wait_for(
+            f"{file}:10: critic.options.terms.reach.scael: unknown key; did you mean 'scale'?"
+        )
         assert node.end() != 0

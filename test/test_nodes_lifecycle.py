@@ -43,7 +43,7 @@ def peer() -> Iterator[Peer]:
 
 def value_of(peer: Peer, node: str, name: str) -> Any:
     request = GetParameters.Request(names=[name])
-    answer = peer.call(GetParameters, f"{node}/get_parameters", request)
+    answer = peer.ask(GetParameters, f"{node}/get_parameters", request)
     return parameter_value_to_python(answer.values[0])
 
 
@@ -94,13 +94,20 @@ class Echo:
         self._publisher.publish(Float64(data=value))
 
     def exchange(self, value: float) -> None:
-        """Send a value again and again until it comes back: both ends then know of each other."""
+        """Send a value again and again until it comes back: both ends then know of each other.
+
+        What was sent in vain has been taken, too, when a last value has come back.
+        """
 
         def returned() -> bool:
             self.send(value)
             return value in self._heard
 
         self._peer.until(returned, "the echo")
+        last = value + 0.25
+        self.send(last)
+        self._peer.until(lambda: last in self._heard, "the last echo")
+        self._heard.remove(last)
 
     def expect(self, *values: float) -> None:
         """Wait until exactly these values were heard, repetitions apart."""
@@ -258,7 +265,7 @@ def test_parameters_are_declared_described_and_live(tmp_path: Path, peer: Peer) 
     )
     with tiny("--ros-args", "--params-file", path, "-r", "__node:=tuned") as node:
         node.wait_for("start")
-        listed = peer.call(ListParameters, "tuned/list_parameters", ListParameters.Request())
+        listed = peer.ask(ListParameters, "tuned/list_parameters", ListParameters.Request())
         names = set(listed.result.names)
         assert {"joints.elbow.gain", "joints.elbow.limits", "joints.wrist.gain", "file"} <= names
         assert value_of(peer, "tuned", "joints.elbow.gain") == 2.0
@@ -268,7 +275,7 @@ def test_parameters_are_declared_described_and_live(tmp_path: Path, peer: Peer) 
         assert value_of(peer, "tuned", "file") is None
 
         request = DescribeParameters.Request(names=["joints.elbow.gain", "mode"])
-        gain, mode = peer.call(DescribeParameters, "tuned/describe_parameters", request).descriptors
+        gain, mode = peer.ask(DescribeParameters, "tuned/describe_parameters", request).descriptors
         assert gain.description == "How fast it follows. (1/s)"
         assert not gain.read_only
         assert gain.floating_point_range[0].to_value == 5.0
@@ -280,6 +287,11 @@ def test_parameters_are_declared_described_and_live(tmp_path: Path, peer: Peer) 
         assert peer.set_parameters("tuned", joints__wrist__gain=3, weights=[1, 2]).successful
         assert peer.set_parameters("tuned", weights=[], ceiling=4).successful
         assert list(value_of(peer, "tuned", "weights")) == []
+        for nothing in ("null", "~", None):
+            unset = peer.set_parameters("tuned", ceiling=nothing)
+            assert not unset.successful
+            assert unset.reason == "ceiling: a running node cannot unset it"
+        assert value_of(peer, "tuned", "ceiling") == 4.0
 
         together = peer.set_parameters("tuned", low=5.0, high=4.0)
         assert not together.successful
@@ -327,14 +339,42 @@ def test_a_second_node_of_one_name_waits_for_the_first_to_go(peer: Peer) -> None
     with tiny("unique") as first:
         first.wait_for("start")
         with tiny("patient") as second:
-            second.wait_for("another node named /tiny is running, and does not become active")
-            first.wait_for("another node named /tiny is running")
+            second.wait_for(
+                "another node named /tiny is running, and this one does not become active"
+            )
+            first.wait_for("another node named /tiny is running, which came later")
             assert "start" not in second.lines
             first.signal(signal.SIGINT)
             assert first.end() == 0
             second.wait_for("start")
             second.signal(signal.SIGINT)
             assert second.end() == 0
+
+
+def hooks_of(node: NodeProcess) -> list[str]:
+    return [line for line in node.lines if not line.startswith("called")]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_two_nodes_that_are_started_together_one_goes_on(peer: Peer, attempt: int) -> None:
+    name = ("--ros-args", "-r", f"__node:=tiny_{attempt}", "--", "unique")
+    with tiny(*name) as one, tiny(*name) as other:
+        nodes = (one, other)
+        first_says, second_says = "which came later", "this one does not become active beside it"
+
+        def said(node: NodeProcess, words: str) -> bool:
+            return any(words in line for line in node.errors)
+
+        def who_says(words: str) -> list[NodeProcess]:
+            return [node for node in nodes if said(node, words)]
+
+        peer.until(lambda: len(who_says(first_says)) == 1, "one that knows that it came first")
+        (first,) = who_says(first_says)
+        second = other if first is one else one
+        peer.until(lambda: said(second, second_says), "one that gives way")
+        peer.until(lambda: hooks_of(first)[-1] == "start", "one that is active")
+        peer.until(lambda: hooks_of(second)[-1] in ("setup", "stop"), "one that is not")
+        assert not said(second, first_says)
 
 
 def test_a_backward_clock_is_noticed(peer: Peer) -> None:

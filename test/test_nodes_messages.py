@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import array
+import base64
+import struct
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from ab_ros.contract import Contract
 from ab_ros.errors import ContractError, ObservationError, PolicyError
@@ -36,13 +39,16 @@ from ab_ros.nodes.messages import (
     to_time,
 )
 from ab_ros.nodes.robot_messages import (
+    forward_compressed_image,
     image,
     joint_state_message,
     joint_trajectory,
+    read_compressed_image,
     read_image,
     read_joint_state,
 )
 from ab_ros.nodes.robot_messages import joint_state as make_joint_state
+from ab_ros.protocol.formats import encode_image
 from ab_ros.values import ChannelDeltas, Cycle, Deviation, Reward
 
 pytestmark = pytest.mark.ros
@@ -54,6 +60,21 @@ stamps = st.integers(0, 2**31 - 1).map(float)
 
 def over_the_wire(message: Any) -> Any:
     return deserialize_message(serialize_message(message), type(message))
+
+
+@quick
+@given(
+    st.integers(1, 20).flatmap(
+        lambda rows: arrays.arrays(np.float64, (rows, 2), elements=st.floats(width=64))
+    )
+)
+def test_a_cycle_of_commands_returns_as_it_was(values: np.ndarray) -> None:
+    deltas = ChannelDeltas(("pan", "tilt"), values)
+    cycle = Cycle("run", 3, {}, 1e-3, 1.5, 1.25, deltas=deltas)
+    back = read_spike_raster(over_the_wire(spike_raster(cycle)))
+    assert back.deltas is not None and back.deltas.names == deltas.names
+    np.testing.assert_array_equal(back.deltas.values, values)
+    assert (back.timesteps, back.rasters) == (len(values), {})
 
 
 @st.composite
@@ -102,6 +123,8 @@ def test_events_are_ordered_by_timestep_then_neuron() -> None:
         (lambda m: m.populations[0].t.__setitem__(0, 9), "timestep 9; must be below 2"),
         (lambda m: m.populations[0].neuron.__setitem__(0, 9), "neuron 9; must be below 2"),
         (lambda m: setattr(m, "dt", float("nan")), "dt must be greater than 0"),
+        (lambda m: setattr(m, "channel", ["a"]), "0 values for 2 timesteps and 1 channels"),
+        (lambda m: setattr(m, "delta", array.array("d", [1.0])), "1 values for 2 timesteps and 0"),
         (lambda m: m.populations.append(m.populations[0]), "comes twice"),
         (lambda m: setattr(m.populations[0], "size", 2**32 - 1), "at most"),
     ],
@@ -174,7 +197,8 @@ def test_a_contract_returns_with_its_digest() -> None:
         {"io": {"inputs": [{"id": "eye", "kind": "Image"}], "outputs": [{"id": "µ", "n": 3}]}}
     )
     message = over_the_wire(brain_contract(contract, "run"))
-    assert read_brain_contract(message).sha256 == contract.sha256
+    assert read_brain_contract(message).sha256 == contract.sha256 and not message.remote
+    assert over_the_wire(brain_contract(contract, "run", remote=True)).remote
     message.sha256 = "0" * 64
     with pytest.raises(ContractError, match="SHA-256"):
         read_brain_contract(message)
@@ -251,7 +275,7 @@ def test_an_image_message_is_read_as_it_was_made() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoding": "yuv422"}, "'yuv422' is not read; one of: rgb8, bgr8, mono8"),
+        ({"encoding": "h264"}, "image for 'eye': encoding 'h264' is not read; one of: rgb8, bgr8"),
         ({"height": 3}, "24 bytes and step 12 for 3 rows of 4 rgb8"),
         ({"step": 11}, "a step of at least 12"),
         ({"height": 0, "step": 0, "data": array.array("B")}, "there must be rows"),
@@ -263,6 +287,67 @@ def test_a_wrong_image_is_refused(changes: dict[str, Any], words: str) -> None:
         setattr(message, field, value)
     with pytest.raises(ObservationError, match=words):
         read_image(message, "eye")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "big_endian", "row", "format", "expected"),
+    [
+        ("bgra8", 0, bytes([30, 20, 10, 255, 3, 2, 1, 0]), "rgb8", [[10, 20, 30], [1, 2, 3]]),
+        ("mono16", 1, struct.pack(">2H", 0x1234, 0xFF00), "mono8", [0x12, 0xFF]),
+        ("16UC1", 0, struct.pack("<2H", 250, 0), "depth32", [0.25, np.nan]),
+        ("32FC1", 1, struct.pack(">2f", 0.5, np.inf), "depth32", [0.5, np.nan]),
+        ("yuv422_yuy2", 0, bytes([16, 128, 235, 128]), "rgb8", [[0, 0, 0], [255, 255, 255]]),
+    ],
+)
+def test_images_of_other_encodings_are_read(
+    encoding: str, big_endian: int, row: bytes, format: str, expected: list[Any]
+) -> None:
+    message = Image(height=2, width=2, encoding=encoding, is_bigendian=big_endian)
+    message.step = len(row) + 5
+    message.data = array.array("B", (row + bytes(5)) * 2)
+    message.header.frame_id = "eye_link"
+    seen = read_image(over_the_wire(message), "eye")
+    assert (seen.format, seen.meta["frame_id"]) == (format, "eye_link")
+    np.testing.assert_allclose(seen.data, [expected, expected])
+
+
+# A PNG of 2 x 1 pixels, red 255 and 0, green 0 and 128, blue 0 and 7.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGP4z8DA0MAOAAcIAYcyl1whAAAAAElFTk"
+    "SuQmCC"
+)
+
+
+def test_a_compressed_image_is_read_as_a_raw_one_is() -> None:
+    message = CompressedImage(format="rgb8; png compressed bgr8", data=array.array("B", PNG))
+    message.header.stamp = to_time(2.5)
+    message.header.frame_id = "eye_link"
+    seen = read_compressed_image(over_the_wire(message), "eye")
+    assert (seen.id, seen.kind, seen.stamp, seen.format) == ("eye", "Image", 2.5, "rgb8")
+    assert seen.meta["frame_id"] == "eye_link"
+    assert np.asarray(seen.data).tolist() == [[[255, 0, 0], [0, 128, 7]]]
+    for data, format in ((PNG[:30], "png"), (b"", ""), (PNG, "16UC1; compressedDepth png")):
+        message = CompressedImage(format=format, data=array.array("B", data))
+        with pytest.raises(ObservationError, match="image for 'eye': "):
+            read_compressed_image(message, "eye")
+
+
+def test_a_jpeg_goes_to_a_brain_elsewhere_as_it_is() -> None:
+    pixels = np.full((16, 16, 3), (0, 0, 250), np.uint8)  # red, in OpenCV's order
+    data = cv2.imencode(".jpg", pixels)[1].tobytes()
+    for format in ("jpeg", "bgr8; jpeg compressed bgr8", ""):
+        message = CompressedImage(format=format, data=array.array("B", data))
+        message.header.stamp = to_time(2.5)
+        seen = forward_compressed_image(over_the_wire(message), "eye")
+        assert (seen.format, seen.data, seen.stamp) == ("jpeg", data, 2.5)
+        assert encode_image(seen).data == data
+    swapped = CompressedImage(format="rgb8; jpeg compressed rgb8", data=array.array("B", data))
+    seen = forward_compressed_image(over_the_wire(swapped), "eye")
+    assert seen.format == "rgb8" and np.asarray(seen.data)[8, 8, 2] > 200
+    png = CompressedImage(format="png", data=array.array("B", PNG))
+    assert forward_compressed_image(over_the_wire(png), "eye").format == "rgb8"
+    with pytest.raises(ObservationError, match="image for 'eye': "):
+        forward_compressed_image(CompressedImage(data=array.array("B", data[:3])), "eye")
 
 
 @quick

@@ -15,7 +15,7 @@ from ros_process import NodeProcess, Peer
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ab_ros.msg", reason="needs the built messages")
 
-from ab_ros.msg import CycleDone
+from ab_ros.msg import AudioChunk, CycleDone
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Vector3, Vector3Stamped
 from rosgraph_msgs.msg import Clock
@@ -24,9 +24,11 @@ from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from ab_ros.brains.mailbox import CLOCK_GRAIN
 from ab_ros.nodes import qos
 from ab_ros.nodes.messages import packed, seconds
 from ab_ros.nodes.robot_messages import joint_trajectory, read_image
+from ab_ros.nodes.sound_messages import read_audio
 
 pytestmark = pytest.mark.ros
 
@@ -74,6 +76,7 @@ class Robot:
         self.targets: list[Vector3Stamped] = []
         self.clocks: list[float] = []
         self.urdf: list[String] = []
+        self.sounds: list[AudioChunk] = []
         self.figures: dict[str, str] = {}
         listen = peer.node.create_subscription
         self.subscriptions = [
@@ -85,6 +88,7 @@ class Robot:
             ),
             listen(String, topic.format("robot_description"), self.urdf.append, qos.LATCHED),
             listen(Clock, "/clock", lambda m: self.clocks.append(seconds(m.clock)), qos.COMMAND),
+            listen(AudioChunk, topic.format("audio"), self.sounds.append, qos.REWARD),
             listen(DiagnosticArray, "/diagnostics", self._diagnose, 10),
         ]
 
@@ -217,6 +221,8 @@ def test_in_lockstep_time_passes_by_cycles_only(robot: Robot, yaml: Path) -> Non
         for joint, angle in robot.pose.items():
             assert angle == pytest.approx(pose[joint], abs=0.01), joint
 
+        # An answer that gives a cycle no time is none: the cycle may still be answered.
+        robot.done(18, duration=0.0)
         # Commands that were announced and never come.
         robot.done(18, commands=2)
         robot.until_time(time + 0.20)
@@ -224,14 +230,104 @@ def test_in_lockstep_time_passes_by_cycles_only(robot: Robot, yaml: Path) -> Non
 
         # What was commanded apart from any cycle is not taken for a later cycle's command.
         robot.move(0.0)
+        time = robot.time
         assert robot.call("reset").success
         robot.done(19, commands=1)
         shown = len(robot.joints)
         robot.until(lambda: len(robot.joints) > shown, "sensors shown again")
-        assert robot.time == pytest.approx(time + 0.20)
+        assert robot.time == pytest.approx(time, abs=1e-5)
         assert robot.pose["base_yaw"] == pytest.approx(0.0, abs=1e-3)
+        time = robot.time
         robot.move(0.1)
-        robot.until_time(time + 0.24)
+        robot.until_time(time + 0.04)
+
+
+def ended(message: AudioChunk) -> float:
+    return seconds(message.header.stamp) + len(message.data) / message.sample_rate
+
+
+def test_in_lockstep_a_changed_scene_is_told_from_the_one_before_by_all_stamps(
+    robot: Robot, yaml: Path
+) -> None:
+    with robot.sim(yaml, "pacing:=lockstep"):
+        robot.begin()
+        robot.done(0)
+        robot.until_time(0.04)
+        for service, request in (
+            ("reset", None),
+            ("mirror", SetBool.Request(data=True)),
+            ("mirror", SetBool.Request(data=False)),
+        ):
+            before = robot.time
+            assert robot.call(service, request).success
+            robot.until(lambda t=before: robot.time > t + CLOCK_GRAIN, "later joint states")
+            after = robot.time
+            assert after == pytest.approx(before, abs=1e-5)
+            robot.until_time(after)
+            robot.until(lambda t=after: ended(robot.sounds[-1]) >= t - 1e-9, "the sound until then")
+            assert not robot.sounds[-1].data, "no time has passed that could be heard"
+        robot.done(1)
+        robot.until_time(after + 0.04)
+        robot.until(lambda: ended(robot.sounds[-1]) >= after + 0.04 - 1e-9, "the next sound")
+        assert len(robot.sounds[-1].data) == 640
+        assert seconds(robot.sounds[-1].header.stamp) == pytest.approx(after, abs=1e-9)
+
+
+def loudest(message: AudioChunk) -> int:
+    return max((abs(sample) for sample in message.data), default=0)
+
+
+def test_in_lockstep_each_cycle_is_heard_whole(robot: Robot, yaml: Path) -> None:
+    with robot.sim(yaml, "pacing:=lockstep", "motion:=jumps") as node:
+        robot.begin()
+        robot.until(lambda: robot.sounds, "sound")
+        assert not robot.sounds[0].data and seconds(robot.sounds[0].header.stamp) == 0.0
+        heard: dict[float, AudioChunk] = {}
+        for cycle in range(21):
+            if cycle == 20:
+                assert robot.peer.set_parameters(robot.name, tone=False).successful
+            robot.done(cycle)
+            robot.until_time(0.04 * (cycle + 1))
+            robot.until(
+                lambda cycle=cycle: any(
+                    seconds(m.header.stamp) == pytest.approx(0.04 * cycle) and m.data
+                    for m in robot.sounds
+                ),
+                "its sound",
+            )
+        for message in robot.sounds:
+            if message.data:
+                # What is shown again is the same.
+                again = heard.setdefault(round(seconds(message.header.stamp), 6), message)
+                assert again == message
+        assert list(heard) == pytest.approx([0.04 * cycle for cycle in range(21)])
+        for cycle, message in enumerate(heard.values()):
+            sound = read_audio(message, "ear")
+            assert (sound.meta, len(sound.data)) == ({"rate": 16000}, 640)
+            assert message.header.frame_id == "microphone"
+            # The ball jumps every 0.8 s; at 0.8 s the tone was switched off.
+            assert (loudest(message) > 8000) == (cycle < 5), cycle
+            assert loudest(message) > 20
+        assert node.process.poll() is None
+
+
+def test_in_real_time_sound_has_no_gap(robot: Robot, yaml: Path) -> None:
+    with robot.sim(yaml, "clock:=system", "motion:=jumps"):
+        robot.begin()
+        robot.until(lambda: len(robot.sounds) > 60, "sound")
+        sounds = robot.sounds[:60]
+        ends = [seconds(m.header.stamp) + len(m.data) / m.sample_rate for m in sounds]
+        begins = [seconds(m.header.stamp) for m in sounds]
+        lost = np.array(begins[1:]) - np.array(ends[:-1])
+        # A machine that is too busy for real time says so.
+        breaks = int((np.abs(lost) > 1e-3).sum())
+        robot.until(
+            lambda: breaks <= int(robot.figures.get("fell behind real time", "0")) + 1,
+            f"word of {breaks} breaks in the sound",
+        )
+        assert any(loudest(message) > 8000 for message in robot.sounds)
+        now = robot.peer.node.get_clock().now().nanoseconds * 1e-9
+        assert abs(now - ends[-1]) < 20.0
 
 
 def test_in_real_time_sensors_come_at_their_rates_and_services_act(
@@ -259,24 +355,25 @@ def test_in_real_time_sensors_come_at_their_rates_and_services_act(
         assert list(info.d) == [0.0] * 5 and list(info.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
         # It follows commands: the arm turns left, so the ball appears further right.
-        robot.move(0.4, after=0.1)
-        robot.until(lambda: abs(robot.pose["base_yaw"] - 0.4) < 0.01, "the pose")
-        direction = robot.targets[-1].vector
-        column = 40 + focal * direction.x / direction.z
-
-        def seen_at(wanted: float) -> bool:
-            red = redness(robot.images[-1])
+        def shows(mirrored: bool = False) -> bool:
+            """Whether the ball is seen where it is told to be; both change while the arm moves."""
+            direction, red = robot.targets[-1].vector, redness(robot.images[-1])
+            column = 40 + focal * direction.x / direction.z
+            wanted = 79 - column if mirrored else column
             return bool(red.any()) and abs((red @ np.arange(80)) / red.sum() - wanted) < 3
 
-        assert direction.x > 0.2
-        robot.until(lambda: seen_at(column), "the ball where its direction says")
+        robot.move(0.4, after=0.1)
+        robot.until(lambda: abs(robot.pose["base_yaw"] - 0.4) < 0.01, "the pose")
+        robot.until(lambda: robot.targets[-1].vector.x > 0.2, "its direction")
+        robot.until(shows, "the ball where its direction says")
         assert robot.call("mirror", SetBool.Request(data=True)).success
-        robot.until(lambda: seen_at(79 - column), "the ball in the mirror")
+        robot.until(lambda: shows(mirrored=True), "the ball in the mirror")
         assert robot.targets[-1].vector.x > 0.2
         assert robot.call("mirror", SetBool.Request(data=False)).success
         assert robot.call("reset").success
         robot.until(lambda: abs(robot.pose["base_yaw"]) < 0.01, "the home pose")
-        robot.until(lambda: seen_at(40), "the ball in the middle")
+        robot.until(lambda: abs(robot.targets[-1].vector.x) < 0.05, "its direction")
+        robot.until(shows, "the ball in the middle")
 
         # The ball moves as it is told to, live; hidden, it has no direction.
         assert robot.peer.set_parameters(robot.name, motion="hidden").successful

@@ -10,12 +10,15 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ab_ros.brains.anatomy import build_from_recipe
+from ab_ros.brains.architecture import InputSettings
 from ab_ros.brains.embedded import EmbeddedBrain
-from ab_ros.cli import arena, brain, plot
+from ab_ros.cli import arena, brain, check, layers, plot, policies, serve, train
 from ab_ros.cli import blocks as blocks_command
-from ab_ros.codec.registry import ENCODERS
+from ab_ros.codec.registry import ENCODERS, make_encoder
+from ab_ros.config import parse
 from ab_ros.engine import PRESETS, SYNAPSE_TYPES, Brain, read_record
 from ab_ros.engine.blocks import component_names
 from ab_ros.learning.policies import load_policies
@@ -74,6 +77,21 @@ def test_the_ten_lines_run_record_teach_and_save(
     assert before != after
 
 
+def test_the_environment_adds(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = (block for block in blocks(root) if "class Sum" in block)
+    exec(compile(example, "README.md", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out == "{'a': 13}\n"
+
+
+def test_the_trained_brain_rolls_to_the_bottom(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = (block for block in blocks(root) if "class Valley" in block)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out == "[1, 1, -1, -1]\n"
+
+
 def test_the_recipe_and_its_component_make_a_brain_for_a_robot(root: Path, tmp_path: Path) -> None:
     for block in blocks(root, "json"):
         (tmp_path / f"{json.loads(block)['name']}.json").write_text(block)
@@ -87,7 +105,7 @@ def test_the_recipe_and_its_component_make_a_brain_for_a_robot(root: Path, tmp_p
 def test_its_commands_are_ones(root: Path) -> None:
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(required=True)
-    for module in (arena, blocks_command, brain, plot):
+    for module in (arena, blocks_command, brain, check, layers, plot, policies, serve, train):
         module.add_parser(commands)
     lines = "".join(blocks(root, "sh")).splitlines()
     found = [line for line in lines if line.startswith("ab_ros ")]
@@ -124,7 +142,16 @@ def test_it_counts_building_blocks_and_names_encoders(root: Path) -> None:
     assert set(ENCODERS) <= set(re.findall(r"`(\w+)`", named))
 
 
-@pytest.mark.parametrize("picture", ["arena.png", "demo.gif", "learning_curve.png"])
+def test_its_example_of_inputs_is_one(root: Path) -> None:
+    (example,) = (block for block in blocks(root, "yaml") if "ranges[0:360]" in block)
+    inputs = yaml.safe_load(example)["inputs"]
+    assert inputs.keys() == {"camera", "joints", "scan"}
+    for name, item in inputs.items():
+        settings = parse(InputSettings, item, path=(name,))
+        make_encoder(settings.encoder, settings.options, 0, kind=settings.kind)
+
+
+@pytest.mark.parametrize("picture", ["arena.png", "car.png", "demo.gif", "learning_curve.png"])
 def test_the_pictures_are_there_and_of_a_size_to_load(root: Path, picture: str) -> None:
     text = (root / "README.md").read_text()
     assert f"(docs/{picture})" in text

@@ -15,7 +15,7 @@ from ab_ros.errors import ConfigError, WorldError
 def path(mode: str, seed: int, seconds: float = 10.0, start: float = 0.0) -> np.ndarray:
     motion = TargetMotion(MotionSettings(), mode, seed)
     times = start + np.arange(0, seconds, 0.01)
-    return np.degrees([motion.direction(time) for time in times])
+    return np.degrees([motion.at(time) for time in times])
 
 
 @given(seed=st.integers(0, 10_000), start=st.floats(0, 100))
@@ -47,10 +47,10 @@ def test_a_path_depends_on_its_seed_alone() -> None:
 
 def test_looking_at_a_path_in_another_order_gives_the_same_path() -> None:
     motion = TargetMotion(MotionSettings(), "jumps", 5)
-    late = motion.direction(7.3)
-    early = motion.direction(0.1)
+    late = motion.at(7.3)
+    early = motion.at(0.1)
     again = TargetMotion(MotionSettings(), "jumps", 5)
-    assert (again.direction(0.1), again.direction(7.3)) == (early, late)
+    assert (again.at(0.1), again.at(7.3)) == (early, late)
 
 
 def test_jumps_have_no_side_that_they_prefer() -> None:
@@ -59,7 +59,7 @@ def test_jumps_have_no_side_that_they_prefer() -> None:
 
 def test_still_stands_still() -> None:
     motion = TargetMotion(MotionSettings(still_azimuth=10.0), "still", 0)
-    assert motion.direction(0.0) == motion.direction(9.0) == (math.radians(10), 0.0)
+    assert motion.at(0.0) == motion.at(9.0) == (math.radians(10), 0.0)
 
 
 def test_bad_modes_and_seeds_are_refused() -> None:

@@ -13,8 +13,10 @@ from ab_ros.viz import (
     AnimationFrame,
     Phase,
     Probe,
+    TaskCurves,
     contact_sheet,
     learning_curve,
+    learning_tasks,
     save,
     spike_raster,
     write_animation,
@@ -94,7 +96,7 @@ def test_a_learning_curve_names_its_probes_and_controls(tmp_path: Path) -> None:
     left, right = figure.axes
     assert "learned\n3.1°" in [text.get_text() for text in left.texts]
     assert [label.get_text() for label in right.get_yticklabels()] == [
-        "still arm",
+        "held still",
         "learned",
         "no learning",
     ]
@@ -131,6 +133,15 @@ def test_a_contact_sheet_holds_its_frames(tmp_path: Path) -> None:
     assert sheet.width == 1600
     assert open_png(save(sheet, tmp_path / "frames.png")).size == sheet.size
     assert contact_sheet(frames[:1], width=300).width == 300
+
+
+def test_a_frame_of_other_proportions_is_not_stretched() -> None:
+    wide = np.zeros((50, 100, 3), np.uint8)
+    wide[20:30, 45:55] = (255, 0, 0)
+    sheet = np.asarray(contact_sheet([picture(60, 60, (0, 0, 9)), wide], width=1000)).astype(int)
+    red = (sheet[..., 0] - sheet[..., 1:].max(axis=-1)) > 120
+    height, width = (np.ptp(where) + 1 for where in np.nonzero(red))
+    assert width == pytest.approx(height, abs=2) and width > 30
 
 
 @pytest.mark.parametrize(
@@ -194,3 +205,20 @@ def test_pictures_leave_the_users_matplotlib_settings_alone() -> None:
     before = dict(mpl.rcParams)
     spike_raster({"a": spikes(50, 3)}, 0.001)
     assert dict(mpl.rcParams) == before
+
+
+def test_tasks_are_drawn_beside_what_does_not_learn(tmp_path: Path) -> None:
+    one = TaskCurves([[0.0, 2.0, 4.0], [2.0, 4.0]], {"no learning": [0.5, 1.5], "rule": [9.0]})
+    figure = learning_tasks({"one": one, "other": TaskCurves([[1.0]], {})}, window=1)
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "one: 2 seeds"
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
+    assert lines["no learning"].tolist() == [1.0, 1.0]
+    assert lines["rule"].tolist() == [9.0, 9.0]
+    assert lines["one seed, learning"].tolist() == [0.0, 2.0, 4.0]
+    # As long as both trainings went on.
+    assert lines["mean, learning"].tolist() == [1.0, 3.0]
+    assert save(figure, tmp_path / "tasks.png").stat().st_size > 5000
+    for tasks in ({}, {"one": TaskCurves([], {})}, {"one": TaskCurves([[1.0], []], {})}):
+        with pytest.raises(ConfigError, match="needs tasks, with an episode of each seed"):
+            learning_tasks(tasks)

@@ -7,6 +7,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -183,3 +184,71 @@ def test_build_notices_what_matters(workspace: ModuleType, tmp_path: Path) -> No
     assert workspace.fingerprint("kilted", file) == before
     file.write_text("float32 reward\n")
     assert len({before, workspace.fingerprint("kilted", file), workspace.fingerprint("jazzy")}) == 3
+
+
+@pytest.fixture
+def beside(workspace: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A workspace on wheels, and a package of messages that only tests need."""
+    monkeypatch.setattr(workspace, "ROOT", tmp_path)
+    monkeypatch.setattr(workspace, "INTERFACES", tmp_path / "test" / "interfaces")
+    monkeypatch.setattr(workspace, "choose_compiler", lambda: None)
+    package = workspace.INTERFACES / "jog_msgs"
+    package.mkdir(parents=True)
+    (package / "package.xml").write_text("<package/>")
+    beside = workspace.Workspace("kilted", False, workspace.Interpreter(sys.executable, "3.12", ""))
+    beside.folder.mkdir(parents=True)
+    return beside
+
+
+def test_messages_that_tests_need_are_built_where_ros_lacks_them(
+    workspace: ModuleType, beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def built(command: list[object], *_: object) -> None:
+        steps.append(str(command[1]))
+        (beside.folder / "interfaces" / "jog_msgs" / "build").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(workspace, "call", built)
+    workspace.build_interfaces(beside, "wheels")
+    assert steps == ["-S", "--build", "--install"]
+    workspace.build_interfaces(beside, "wheels")
+    assert len(steps) == 3
+    (workspace.INTERFACES / "jog_msgs" / "package.xml").write_text("<package> </package>")
+    workspace.build_interfaces(beside, "wheels")
+    assert len(steps) == 6
+    workspace.write_env(beside)
+    entered = beside.folder / "interfaces" / "jog_msgs" / "install" / "share" / "jog_msgs"
+    assert f". {entered}/local_setup.bash\n" in beside.env.read_text()
+    # Installed by the user meanwhile: the stand-in is no longer entered.
+    index = beside.folder / "venv" / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "jog_msgs").touch()
+    assert workspace.missing_interfaces(beside) == []
+    workspace.write_env(beside)
+    assert "jog_msgs" not in beside.env.read_text()
+
+
+def test_stand_in_that_a_shell_has_entered_is_not_taken_for_an_installed_package(
+    workspace: ModuleType, beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sourced = workspace.Workspace("kilted", True, beside.interpreter)
+    prefix = sourced.folder / "interfaces" / "jog_msgs" / "install"
+    index = Path("share", "ament_index", "resource_index", "packages")
+    (prefix / index).mkdir(parents=True)
+    (prefix / index / "jog_msgs").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(prefix))
+    assert workspace.missing_interfaces(sourced) == ["jog_msgs"]
+
+
+def test_interrupted_build_of_messages_is_not_entered(
+    workspace: ModuleType, beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failed(*_: object) -> None:
+        raise workspace.SetupError("cmake failed")
+
+    monkeypatch.setattr(workspace, "call", failed)
+    with pytest.raises(workspace.SetupError):
+        workspace.build_interfaces(beside, "wheels")
+    workspace.write_env(beside)
+    assert "jog_msgs" not in beside.env.read_text()
