@@ -102,7 +102,8 @@ class Car:
         return twist.linear.x, twist.angular.z
 
     def begin(self, lockstep: bool = True) -> None:
-        self.until(lambda: self.odometry and self.joints and self.targets, "sensors")
+        heard = self.odometry, self.joints, self.targets, self.urdf
+        self.until(lambda: all(heard), "sensors and a description")
         wanted = [p for p in self.publishers if lockstep or p is not self.cycle_done]
         self.until(lambda: all(p.get_subscription_count() for p in wanted), "subscriptions")
 

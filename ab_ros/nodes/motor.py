@@ -90,6 +90,7 @@ class MotorNode(AbNode[MotorSettings]):
         self._waiting: _Waiting | None = None
         self._measured_stamp = -math.inf
         self._transitions = -1
+        self._answered = "", 0
         self._clock_jumps = 0
         self._check_topics(s)
         self._outputs = GroupOutputs(self, s.groups, self._lockstep)
@@ -409,11 +410,13 @@ class MotorNode(AbNode[MotorSettings]):
             latency=answer.latency,
         )
         message.header.stamp = to_time(self._now())
+        self._answered = answer.run, answer.cycle
         self._done.publish(message)
 
     def _publish_status(self) -> None:
         message = MotorStatus()
         message.header.stamp = to_time(self._now())
+        message.run, message.cycle = self._answered
         if self._stage is None:
             message.state, message.code = int(State.INACTIVE), int(Code.NOT_ACTIVE)
             message.message = self._missing()

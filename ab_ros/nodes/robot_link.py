@@ -258,10 +258,11 @@ class RobotLink:
 
     def _take_status(self, answer: CycleDone) -> MotorStatus:
         """Return what the motor node says of a cycle, which it does after the answer."""
-        answered = seconds(answer.header.stamp)
+        # Stamps do not tell: the clock stands still meanwhile in lockstep.
+        run, cycle = answer.run, answer.cycle
 
         def told() -> MotorStatus | None:
-            return next((m for m in self._statuses if seconds(m.header.stamp) >= answered), None)
+            return next((m for m in self._statuses if (m.run, m.cycle) == (run, cycle)), None)
 
         status = self.until(told, self._settings.timeout)
         if status is None:
