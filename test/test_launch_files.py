@@ -43,6 +43,7 @@ STARTED = {
     "mujoco": [*BRAIN, "sim"],
     "remote": BRAIN,
     "robot": [*BRAIN, "target"],
+    "training": ["episodes", "motor", "sim"],
 }
 RUN = """
 import os, pathlib, sys
@@ -142,7 +143,7 @@ def commands(run: Path, tmp_path: Path) -> Callable[..., dict[str, Command]]:
     prefix = make_prefix(tmp_path / "nodes", ["ab_ros"])
     for folder in ("config", "launch"):
         (prefix / "share" / "ab_ros" / folder).symlink_to(ROOT / folder)
-    for node in (*launching.NODES, "sim", "target"):
+    for node in (*launching.NODES, "sim", "target", "episodes"):
         make_program(prefix / "lib" / "ab_ros" / node, NODE.format(python=sys.executable))
 
     def launched(name: str, *given: str) -> dict[str, Command]:
@@ -173,7 +174,7 @@ def test_arguments_become_parameters_of_the_right_nodes(
     assert found["sim"].parameters == {"seed": 7, "pacing": "realtime"}
     assert found["brain"].parameters == {"seed": 7, "pacing": "realtime", "file": "old.db"}
     assert found["motor"].parameters == {"pacing": "realtime"}
-    assert found["critic"].parameters == {}
+    assert found["critic"].parameters == {"pacing": "realtime"}
 
 
 def test_what_is_not_given_is_left_to_the_file(
@@ -192,6 +193,18 @@ def test_a_remote_brain_is_told_where_its_service_is(
     service = {"url": "http://desk:8642", "project": "arm"}
     assert nest(found["brain"].parameters) == {"remote": service, "use_sim_time": True}
     assert found["motor"].parameters == {"use_sim_time": True}
+
+
+def test_a_training_is_told_its_file(commands: Callable[..., dict[str, Command]]) -> None:
+    found = commands("training", "training:=mine.yaml", "use_sim_time:=true")
+    assert found["episodes"].parameters == {"training": "mine.yaml", "use_sim_time": True}
+    assert found["motor"].parameters == {"use_sim_time": True}
+
+
+def test_a_training_starts_only_what_its_file_has_a_part_for(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**/episodes: {ros__parameters: {training: mine.yaml}}")
+    assert sorted(by_name(nodes_of("training", config=str(file)))) == ["episodes"]
 
 
 def test_namespace_and_log_level_reach_every_node(
@@ -282,6 +295,7 @@ def test_the_template_moves_the_simulated_arm(peer: Peer, run: Path) -> None:
                 for name in ("base_yaw", "wrist_pitch")
             )
 
+        peer.until(lambda: states, "the simulation")
         peer.until(moved, "the arm to move")
         launched.signal(signal.SIGINT)
         code = launched.end()

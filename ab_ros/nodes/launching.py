@@ -37,6 +37,8 @@ NODES = ("brain", "motor", "critic")
 """The nodes that give a robot a brain."""
 TARGET = "target"
 """The node that looks for what a task is about; started where the file has a part for it."""
+EPISODES = "episodes"
+"""The node that trains a brain."""
 _LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _WORDS = {"true": True, "false": False}
 
@@ -80,7 +82,7 @@ class Argument:
 USE_SIM_TIME = Argument(
     "use_sim_time",
     "Whether the nodes go by the time on /clock",
-    dict.fromkeys((*NODES, TARGET), "use_sim_time"),
+    dict.fromkeys((*NODES, TARGET, EPISODES), "use_sim_time"),
     bool,
 )
 BRAIN = Argument("brain", "Brain file to go on from", {"brain": "file"})
@@ -97,6 +99,7 @@ PACING = Argument(
     choices=("realtime", "lockstep"),
 )
 URL = Argument("url", "Address of the brain's service", {"brain": "remote.url"})
+TRAINING = Argument("training", "YAML file of the training", {EPISODES: "training"})
 PROJECT = Argument("project", "Id of the project at the service", {"brain": "remote.project"})
 
 
@@ -191,6 +194,12 @@ def says_of(config: Path, node: str) -> bool:
 def robot_nodes(config: Path) -> tuple[str, ...]:
     """Return the nodes of a robot that no simulator of ours knows all about."""
     return (*NODES, TARGET) if says_of(config, TARGET) else NODES
+
+
+def training_nodes(config: Path) -> tuple[str, ...]:
+    """Return the nodes of a training: its own, and those that its file has a part for."""
+    others = (name for name in ("sim", "motor", TARGET) if says_of(config, name))
+    return (*others, EPISODES)
 
 
 def nodes(
