@@ -155,9 +155,14 @@ class BareClient:
         """Send an event; return its acknowledgement."""
         return self.wait(self._io.call(event, payload, namespace="/ab", timeout=PATIENCE))
 
-    def emit(self, event: str, payload: Any) -> None:
-        """Send an event."""
-        self.wait(self._io.emit(event, payload, namespace="/ab"))
+    def emit(self, event: str, payload: Any, times: int = 1) -> None:
+        """Send an event, again and again without a pause."""
+
+        async def all_at_once() -> None:
+            for _ in range(times):
+                await self._io.emit(event, payload, namespace="/ab")
+
+        self.wait(all_at_once())
 
     def expect(self, event: str, **fields: Any) -> Any:
         """Wait for an event with these fields; return its payload."""

@@ -370,11 +370,11 @@ def test_a_flood_is_slowed_down_and_nothing_of_it_is_lost(tmp_path: Path) -> Non
         run = client.joined(pacing="gated")
         client.answer(run, 0)
         client.expect("cycle:update", cycle=0)
-        for _ in range(150):
-            client.emit("robot:cycle_done", {"runId": run, "cycle": 0})
+        # Too many even for a server that stands still in between, and may catch up.
+        client.emit("robot:cycle_done", {"runId": run, "cycle": 0}, times=250)
         assert client.call("robot:cycle_done", {"runId": run, "cycle": 0}) == {"ok": True}
         counts = client.http.get("/p/io/state").json()["counts"]
-        assert counts["robot:cycle_done repeated"] == 150
+        assert counts["robot:cycle_done repeated"] == 250
         assert server.counts()["events slowed down"] > 0
 
 

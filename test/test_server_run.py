@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_service import eventually
 from server_rig import PATIENCE, architecture, chunk
 
 from ab_ros.brains.embedded import EmbeddedBrain
@@ -75,6 +75,32 @@ class Robot:
         name, payload = self.events.get(timeout=PATIENCE)
         assert (name, payload["cycle"]) == (event, cycle)
         return payload
+
+
+class Clock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def passes(self, seconds: float, run: Run) -> None:
+        """Let time pass after all that the run was told until now."""
+        run.save().result(PATIENCE)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the runs of a test."""
+    clock = Clock()
+    monkeypatch.setattr("ab_ros.server.run.time", clock)
+    return clock
 
 
 @contextmanager
@@ -204,27 +230,30 @@ def test_a_word_for_another_cycle_answers_nothing_and_is_counted(tmp_path: Path)
         assert run.counts() == {"needs answered late": 1}
 
 
-def test_without_a_word_a_sample_holds_for_a_while_only(tmp_path: Path) -> None:
+def test_without_a_word_a_sample_holds_for_a_while_only(tmp_path: Path, clock: Clock) -> None:
     brain = Watched()
-    with running(tmp_path, brain, hold=1e-9, deadline=0.02) as run:
+    with running(tmp_path, brain, hold=0.01, deadline=0.02) as run:
         robot = Robot()
         run.join(robot)
         one_cycle(run, robot, 0)
         robot.expect("io:need", 1)
         run.take(CycleExecuted(run.id, 0))
+        clock.passes(0.03, run)
         robot.expect("cycle:update", 1)
         assert brain.seen[1] == {}
         assert run.counts() == {"cam too old": 1, "joints too old": 1, "deadlines missed": 1}
 
 
-def test_a_need_whose_deadline_passed_while_the_robot_moved_is_sent_again(tmp_path: Path) -> None:
+def test_a_need_whose_deadline_passed_while_the_robot_moved_is_sent_again(
+    tmp_path: Path, clock: Clock
+) -> None:
     brain = Watched()
     with running(tmp_path, brain, deadline=0.2) as run:
         robot = Robot()
         run.join(robot)
         one_cycle(run, robot, 0)
         robot.expect("io:need", 1)
-        time.sleep(0.25)  # the robot takes longer than the deadline
+        clock.passes(0.25, run)  # the robot takes longer than the deadline
         run.take(CycleExecuted(run.id, 0))
         assert robot.expect("io:need", 1)["deadlineMs"] == 200.0
         assert len(brain.seen) == 1
@@ -276,7 +305,7 @@ def test_a_client_that_counts_from_1_again_is_not_ignored(tmp_path: Path) -> Non
         assert brain.seen[0]["cam"].stamp == 31.0
 
 
-def test_robot_states_feed_proprioception_that_has_no_chunk(tmp_path: Path) -> None:
+def test_robot_states_feed_proprioception_that_has_no_chunk(tmp_path: Path, clock: Clock) -> None:
     brain = Watched()
     with running(tmp_path, brain, deadline=0.01) as run:
         robot = Robot()
@@ -284,6 +313,7 @@ def test_robot_states_feed_proprioception_that_has_no_chunk(tmp_path: Path) -> N
         run.take(RobotState(run.id, (0.5, -0.5, 9.0), (1.0, 2.0, 3.0), t=55.0))
         give(run, 0, "cam")
         robot.expect("io:need", 0)
+        clock.passes(0.02, run)
         robot.expect("cycle:update", 0)
         joints = brain.seen[0]["joints"]
         assert joints.meta["names"] == ("pan", "tilt") and joints.stamp == 55.0
@@ -291,11 +321,13 @@ def test_robot_states_feed_proprioception_that_has_no_chunk(tmp_path: Path) -> N
         run.take(RobotState(run.id, (0.1, 0.2, 0.3), (), names=("tilt", "other", "pan"), t=56.0))
         run.take(CycleExecuted(run.id, 0))
         robot.expect("io:need", 1)
+        clock.passes(0.02, run)
         robot.expect("cycle:update", 1)
         assert brain.seen[1]["joints"].meta["names"] == ("tilt", "other", "pan")
         run.take(RobotState(run.id, (0.1,), ()))
         run.take(CycleExecuted(run.id, 1))
         robot.expect("io:need", 2)
+        clock.passes(0.02, run)
         robot.expect("cycle:update", 2)
         assert "joints" not in brain.seen[2]
         assert "1 positions without names" in run.last_refusal
@@ -435,9 +467,7 @@ def test_a_free_run_sends_less_over_a_link_that_takes_little(tmp_path: Path) -> 
         robot.backlog = 1000
         run.join(robot)
         robot.expect("io:need", 0)
-        deadline = time.monotonic() + PATIENCE
-        while not run.counts() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert eventually(lambda: bool(run.counts()))
         assert run.counts()["cycles held back"] > 0
         robot.backlog = 0
         robot.expect("cycle:update", 0)
@@ -463,9 +493,7 @@ def test_it_saves_by_itself_from_time_to_time(tmp_path: Path) -> None:
         robot = Robot()
         run.join(robot)
         one_cycle(run, robot, 0)
-        deadline = time.monotonic() + PATIENCE
-        while not (tmp_path / "p.db").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert eventually((tmp_path / "p.db").exists)
         assert EmbeddedBrain.load(tmp_path / "p.db").network.ticks == 10
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_service import eventually
 from server_rig import PATIENCE, BareClient, brain_file, chunk, serving
 from socketio.exceptions import ConnectionError
 
@@ -125,6 +126,7 @@ def test_projects_run_at_once_and_learn_apart(server: BrainServer, client: BareC
             thread.start()
         for thread in threads:
             thread.join(PATIENCE)
+            assert not thread.is_alive()
         # Neither may speak for the other's run.
         answer = client.call("learn:reward", {"runId": runs["two"], "cycle": 0, "globalReward": 1})
         assert answer["ok"] is False and "not the one that was joined" in answer["reason"]
@@ -246,6 +248,26 @@ def test_a_client_may_have_its_brain_saved_and_switch_learning(
     assert saved.network.ticks == 30 and not saved.learning
 
 
+def test_a_save_that_takes_long_is_not_said_to_be_done_and_goes_on(
+    server: BrainServer, client: BareClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, save = threading.Event(), EmbeddedBrain.save
+
+    def slow(brain: EmbeddedBrain, path: Path) -> None:
+        assert go_on.wait(PATIENCE)
+        save(brain, path)
+
+    run = client.joined(pacing="gated")
+    cycles(client, run, 0, 3)
+    monkeypatch.setattr("ab_ros.server.realtime._SAVE_TIMEOUT", 0.05)
+    monkeypatch.setattr(EmbeddedBrain, "save", slow)
+    answer = client.call("run:save", {"runId": run})
+    assert answer == {"ok": False, "reason": "run:save: takes longer than 0.05 s, and goes on"}
+    go_on.set()
+    file = server.store.path("p")
+    assert eventually(lambda: EmbeddedBrain.load(file).network.ticks == 30)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "sentence"),
     [
@@ -328,4 +350,4 @@ def test_a_server_that_stops_saves_its_runs_and_disconnects_its_clients(tmp_path
     before = threading.active_count()
     with serving(tmp_path, brain=brain_file(tmp_path)) as again, BareClient(again.url) as client:
         client.joined()
-    assert threading.active_count() <= before
+    assert eventually(lambda: threading.active_count() <= before)

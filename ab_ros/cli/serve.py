@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import queue
 import signal
-import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -143,19 +143,23 @@ def run(options: argparse.Namespace) -> int:
         )
         if not settings.loopback and not settings.certificate:
             print("  without TLS: token and samples cross the network in the clear", flush=True)
-        ended.wait()
+        ended.get()
         print("saves and ends", flush=True)
     return 0
 
 
-def _ending() -> threading.Event:
-    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
-    ended = threading.Event()
+def _ending() -> queue.SimpleQueue[int]:
+    """Return a queue that gets SIGTERM or SIGINT; a second signal ends the process at once."""
+    # Not an event: its lock may be held by whom the signal interrupts.
+    ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+    asked = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        if ended.is_set():
+        nonlocal asked
+        if asked:
             os._exit(128 + number)
-        ended.set()
+        asked = True
+        ended.put(number)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
