@@ -97,8 +97,15 @@ class Play:
         self.run = ""
         self.time = 10.0
 
-    def critic(self, *assignments: str) -> NodeProcess:
-        parameters = [part for text in assignments for part in ("-p", text)]
+    def critic(self, *assignments: str, file: Path | None = None) -> NodeProcess:
+        # Each state is published once, and must not be lost before the critic knows who does.
+        reliable = [
+            f"qos_overrides.{self.space}/{topic}.subscription.reliability:=reliable"
+            for topic in ("joint_states", "target/direction")
+        ]
+        parameters = [part for text in (*assignments, *reliable) for part in ("-p", text)]
+        if file is not None:
+            parameters += ["--params-file", str(file)]
         arguments = ["--ros-args", "-r", f"__ns:={self.space}", *parameters]
         return NodeProcess(Path("-m"), "ab_ros.nodes.critic", *arguments)
 
@@ -114,11 +121,16 @@ class Play:
     def begin(self, run: str) -> None:
         self.until(lambda: all(p.get_subscription_count() for p in self.publishers), "the critic")
         self.until(lambda: all(s.get_publisher_count() for s in self.subscriptions), "its topics")
-        while self.peer.state(f"{self.space}/critic") != "active":
-            pass
+        critic = f"{self.space}/critic"
+        self.until(lambda: self.peer.state(critic) == "active", "an active critic")
         self.run = run
-        self._contract.publish(brain_contract(CONTRACT, run))
+        self.tell_contract()
+        # What comes before a contract is kept for it, and counted as of another run.
+        self.until(lambda: "contract differences" in self.figures, "a critic with a contract")
         self.show(0.0)
+
+    def tell_contract(self) -> None:
+        self._contract.publish(brain_contract(CONTRACT, self.run))
 
     def show(
         self,
@@ -257,6 +269,25 @@ def test_every_cycle_gets_one_reward_by_the_users_policy(play: Play, policy: Pat
         assert (reward.run, reward.deviations) == ("second", 0)
 
 
+def test_a_cycle_is_judged_whose_spikes_overtook_the_contracts(play: Play, policy: Path) -> None:
+    with play.critic(f"critic.reward_policy:={policy}", "judge_timeout:=60.0"):
+        play.begin("first")
+        play.run = "third"
+        play.cycle(0, before=0.1, after=0.3)
+        play.until_count("spikes of another run", 1)
+        play.until_count("cycle_done of another run", 1)
+        play.run = "second"
+        play.tell_contract()
+        play.cycle(0, before=0.3, after=0.3)
+        assert play.until_rewards(1).run == "second"
+        play.run = "third"
+        play.tell_contract()
+        play.until(lambda: len(play.rewards) == 2, "a reward of the third run")
+        reward = play.rewards[-1]
+        assert (reward.run, reward.cycle) == ("third", 0)
+        assert reward.global_reward == pytest.approx(0.7)
+
+
 def test_a_cycle_may_come_before_the_contract_of_its_run(play: Play, policy: Path) -> None:
     with play.critic(f"critic.reward_policy:={policy}", "judge_timeout:=60.0"):
         play.begin("first")
@@ -281,7 +312,9 @@ def test_a_cycle_whose_spikes_are_lost_does_not_hold_up_the_next(play: Play, pol
 
 def test_shuffled_rewards_are_the_same_values_at_other_times(play: Play, policy: Path) -> None:
     count = 40
-    with play.critic(f"critic.reward_policy:={policy}", "critic.shuffle:=true"):
+    with play.critic(
+        f"critic.reward_policy:={policy}", "critic.shuffle:=true", "judge_timeout:=60.0"
+    ):
         play.begin("run")
         earned = []
         for cycle in [*range(3), *range(4, count)]:
@@ -372,8 +405,7 @@ TASKS = """
 def test_ready_made_policies_need_yaml_alone(play: Play, tmp_path: Path) -> None:
     file = tmp_path / "critic.yaml"
     file.write_text(TASKS)
-    arguments = ["--ros-args", "-r", f"__ns:={play.space}", "--params-file", str(file)]
-    with NodeProcess(Path("-m"), "ab_ros.nodes.critic", *arguments):
+    with play.critic(file=file):
         play.begin("run")
         play.show(0.2, velocity=1.0)
         play.spikes(0)

@@ -145,6 +145,8 @@ class CriticNode(AbNode[CriticNodeSettings]):
         for take, first in early:
             if first.run == message.run:
                 take(first)
+            else:  # of a run whose contract comes next
+                self._early.append((take, first))
 
     def _forget_cycles(self) -> None:
         self._open.clear()
