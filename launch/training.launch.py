@@ -1,7 +1,7 @@
 """A robot, simulated or not, on which a brain is trained in episodes.
 
-``ros2 launch ab_ros training.launch.py config:=my_robot.yaml training:=my_training.yaml`` starts the
-node episodes, and the nodes sim, motor and target where the parameter file has a part for them.
+``ros2 launch ab_ros training.launch.py config:=my_robot.yaml training:=my_training.yaml`` starts
+the node episodes, and the nodes sim, motor and target where the parameter file has a part for them.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class World:
         self.status = BrainStatus()
         self.said: list[tuple[int, str]] = []
         listen = peer.node.create_subscription
+        # The status comes last: who is heard on it has discovered the others, which came before.
         self._subscriptions = [
             listen(SpikeRaster, topic.format("spikes"), self.spikes.append, qos.LOCKSTEP),
             # A brain that waits for rewards waits for a motor node and a critic to listen.
@@ -98,9 +99,19 @@ class World:
             raise AssertionError(f"{error}; the brain says {self.said[-3:]}") from None
 
     def until_heard(self) -> None:
+        """Wait until the brain is known here, and whoever listens here is known to the brain."""
         self.until(
             lambda: all(publisher.get_subscription_count() for publisher in self._publishers),
             "the brain's subscriptions",
+        )
+        self.until(lambda: self.said, "the brain's status")
+
+    def until_unheard(self) -> None:
+        """Wait until the sensors' last listener is gone, not to take it for the next one."""
+        sensors = (self._camera, self._joints)
+        self.until(
+            lambda: not any(publisher.get_subscription_count() for publisher in sensors),
+            "the end of the brain's subscriptions",
         )
 
     def look(self, stamp: float, *, camera: Any = None, yaw: float = 0.1) -> None:

@@ -26,7 +26,7 @@ CONTRACT = Contract.from_dict(
         },
     }
 )
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class ScriptedConnection:

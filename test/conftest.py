@@ -112,10 +112,11 @@ def motor_peer() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def moving(motor_peer: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One motor node with a group of every interface; the tests of a module share it."""
-    from motor_files import parameters
+    from motor_files import PATIENT, parameters
     from motor_rig import rigged
 
-    with rigged(motor_peer, parameters(tmp_path_factory.mktemp("motor"))) as rig:
+    path = parameters(tmp_path_factory.mktemp("motor"), more=PATIENT)
+    with rigged(motor_peer, path) as rig:
         yield rig
 
 

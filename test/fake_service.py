@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import socketio
@@ -154,10 +154,14 @@ class FakeService:
     def thaw(self) -> None:
         self._thawed.set()
 
-    async def _cut(self, sid: str) -> None:
+    def abort(self, sid: str) -> None:
+        """Break a connection at once: nothing that waits is sent; in the loop's thread."""
         request = self._sio.get_environ(sid, "/ab")["aiohttp.request"]
         if request.transport is not None:
             request.transport.abort()
+
+    async def _cut(self, sid: str) -> None:
+        self.abort(sid)
 
     def _do(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -174,7 +178,7 @@ class FakeService:
             async_mode="aiohttp",
             namespaces=["/ab"],
             ping_interval=1,
-            ping_timeout=2,
+            ping_timeout=20,
             async_handlers=False,
             cors_allowed_origins=[],
         )
@@ -267,11 +271,12 @@ class FakeService:
         return handle
 
 
-def closed_port() -> int:
-    """Return a port on which nothing listens."""
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port on which nothing listens, and that nobody else is given."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        yield int(sock.getsockname()[1])
 
 
 def eventually(ready: Callable[[], bool], timeout: float = 20.0) -> bool:

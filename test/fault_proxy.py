@@ -378,6 +378,7 @@ class FrameProxy(_LoopThread):
     Attributes
     ----------
     odds : by direction; may be changed.
+    patience : s that a message which is to be swapped waits for the next one.
     watch : called with direction and unit of all that comes in, in the proxy's thread; may return
         False to drop it.
     counts : ``connections``, ``http``; units by direction, and by fault or ``untouched``.
@@ -387,6 +388,7 @@ class FrameProxy(_LoopThread):
         super().__init__()
         self.upstream = upstream
         self.odds = {UP: Odds(), DOWN: Odds()}
+        self.patience = 0.05
         self.watch: Callable[[str, Unit], bool | None] | None = None
         self._random = random.Random(seed)
         self._open: set[tuple[_Sink, _Sink]] = set()
@@ -496,7 +498,7 @@ class FrameProxy(_LoopThread):
             fault = self._fault(way, whole[0])
             self.counts[fault] += 1
             if fault == "reorder":
-                sink.send_after_next(whole)
+                sink.send_after_next(whole, self.patience)
             elif fault != "drop":
                 await sink.send(whole, times=2 if fault == "duplicate" else 1)
 
@@ -531,8 +533,8 @@ class _Sink:
                     else:
                         await self.socket.send_bytes(frame)
 
-    def send_after_next(self, unit: Unit) -> None:
-        """Send a unit after the next one, or soon if there is none."""
+    def send_after_next(self, unit: Unit, patience: float) -> None:
+        """Send a unit after the next one, or after ``patience`` s if there is none."""
         self._late.append(unit)
         loop = asyncio.get_running_loop()
-        loop.call_later(0.05, lambda: loop.create_task(self.send([])))
+        loop.call_later(patience, lambda: loop.create_task(self.send([])))

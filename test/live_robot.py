@@ -52,13 +52,14 @@ class Robot:
         self.wheel = Values(
             peer, Float64MultiArray, f"{namespace}/wheel/cmd", lambda message: message.data[0]
         )
-        self.status = Topic(peer, MotorStatus, f"{namespace}/motor/status")
         self._states = create(JointState, f"{namespace}/joint_states", qos.own(qos.LOCKSTEP))
         self._probe = create(Float64, f"{namespace}/probe", 10)
         self.clients = {
             name: peer.node.create_client(Trigger, f"{namespace}/motor/{name}")
             for name in ("halt", "resume")
         }
+        # Made last: a motor node that is heard on it knows the clients, and can answer them.
+        self.status = Topic(peer, MotorStatus, f"{namespace}/motor/status")
         self._timers = [peer.node.create_timer(0.02, self._tell)]
         if rate:
             self._clock = create(Clock, "/clock", 10)
@@ -105,6 +106,7 @@ class Robot:
     def call(self, name: str) -> None:
         client = self.clients[name]
         self.until(client.service_is_ready, name)
+        self.until(lambda: self.status.heard, "the motor node's status")
         future = client.call_async(Trigger.Request())
         self.until(future.done, name)
         assert future.result().success

@@ -40,7 +40,7 @@ def wait_until(happened: Callable[[], Any], what: str, patience: float = PATIENC
 
 def remote(url: str, **settings: Any) -> RemoteSettings:
     """Settings of a robot that tries again soon."""
-    quick = {"backoff_first": 0.01, "backoff_most": 0.1, "link_timeout": 1.0, "key_variable": ""}
+    quick = {"backoff_first": 0.01, "backoff_most": 0.1, "link_timeout": 5.0, "key_variable": ""}
     return parse(RemoteSettings, {"url": url, "project": "p", **quick, **settings})
 
 
@@ -165,8 +165,13 @@ class Lessons:
         patch.setattr(EmbeddedBrain, "reward", rewarded)
         patch.setattr(EmbeddedBrain, "feedback", deviated)
 
+    def has_all_of(self, robot: Robot) -> bool:
+        """Whether the brain was given everything that the robot told."""
+        return set(robot.told) <= set(self.rewards) and set(robot.cycles) <= set(self.deviations)
+
     def check(self, robot: Robot) -> None:
         """Check that the brain was given what the robot told: everything, once, in order."""
+        wait_until(lambda: self.has_all_of(robot), "the brain was given everything")
         assert self.rewards == robot.told
         assert self.deviations == robot.cycles
 

@@ -16,8 +16,9 @@ from typing import Any
 DOMAIN = int(os.environ.get("AB_ROS_TEST_DOMAIN") or 10 + os.getpid() % 90)
 """The ROS domain of these nodes, which a test run claims; above 101 the ports meet those that Linux
 hands out."""
-# More than the 20 s for which a node is still listed whose farewell was lost.
-PATIENCE = 40.0
+# More than the 20 s for which a node is still listed whose farewell was lost, and than a process of
+# all nodes takes from its start to its end on a machine that does many other things.
+PATIENCE = 120.0
 """How long a test waits for something that must happen, s; a bound, not a measurement."""
 
 _ASK_AGAIN = 5.0  # s
@@ -132,10 +133,16 @@ class Peer:
         return value
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
-        """Call a service and return its response."""
+        """Call a service of a lifecycle node, once, and return its response.
+
+        DDS drops the response to a client that the server has not discovered yet.  A server
+        discovers clients in the order in which they were made: one that answers a later client
+        knows this one, too.
+        """
         client = self.node.create_client(kind, name)
         try:
             self.until(client.service_is_ready, f"service {name}")
+            self.state(name.rpartition("/")[0])
             future = client.call_async(request)
             self.until(future.done, f"an answer from {name}")
             return future.result()
@@ -143,11 +150,7 @@ class Peer:
             self.node.destroy_client(client)
 
     def ask(self, kind: Any, name: str, request: Any) -> Any:
-        """Call a service that changes nothing; ask again where no answer comes.
-
-        DDS drops the response to a client that the server has not discovered yet, although the
-        client has discovered the server.
-        """
+        """Call a service that changes nothing; ask again where no answer comes, as in `call`."""
         client = self.node.create_client(kind, name)
         try:
             self.until(client.service_is_ready, f"service {name}")

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.ros
 
 _spaces = itertools.count()
 PATIENT = 5.0  # s
+LONG_ENOUGH = 10.0  # s, to say that something is not there
 PIXELS = np.zeros((6, 8, 3), np.uint8)
 
 
@@ -92,7 +93,7 @@ class Driver:
     def controller(self) -> None:
         self.listen(JointTrajectory, "arm_controller/joint_trajectory")
 
-    def look(self, timeout: float = 10.0) -> tuple[dict[str, Sensor], Remarks]:
+    def look(self, timeout: float = PATIENCE) -> tuple[dict[str, Sensor], Remarks]:
         """Check the graph while the drivers publish; return the sensors and all remarks."""
         self._thread.start()
         checked, _ = self.robot.check()
@@ -146,7 +147,7 @@ def test_a_robot_that_is_ready_has_no_errors(driver: Driver) -> None:
     driver.camera()
     driver.joints()
     driver.controller()
-    sensors, remarks = driver.look(PATIENCE)
+    sensors, remarks = driver.look()
     assert errors(remarks) == []
     assert set(sensors) == {"camera/image", "joint_states"}
     for sensor in sensors.values():
@@ -163,7 +164,7 @@ def test_missing_topics_are_told_with_what_might_have_been_meant(driver: Driver)
     driver.publish(Image, "camera/picture", lambda: image(PIXELS, driver.now(), "camera"))
     driver.joints()
     driver.controller()
-    _, remarks = driver.look()
+    _, remarks = driver.look(LONG_ENOUGH)
     expect(remarks, "camera/image", rf"nobody publishes it; .*{driver.space}/camera/picture")
 
 
@@ -171,7 +172,7 @@ def test_another_type_is_told(driver: Driver) -> None:
     driver.publish(CompressedImage, "camera/image", CompressedImage)
     driver.joints()
     driver.controller()
-    _, remarks = driver.look()
+    _, remarks = driver.look(LONG_ENOUGH)
     expect(remarks, "camera/image", "carries sensor_msgs/msg/CompressedImage, not sensor_msgs/msg/")
 
 
@@ -225,7 +226,7 @@ def test_nobody_listens_to_commands(driver: Driver) -> None:
     driver.camera()
     driver.joints()
     driver.listen(JointTrajectory, "other_controller/joint_trajectory")
-    _, remarks = driver.look()
+    _, remarks = driver.look(LONG_ENOUGH)
     expect(remarks, "joint_trajectory", "nobody listens.*/other_controller/joint_trajectory")
 
 

@@ -22,7 +22,7 @@ from ab_ros.brains.embedded import EmbeddedBrain
 
 pytestmark = pytest.mark.ros
 
-PATIENCE = 300.0
+PATIENCE = 900.0
 """How long a test waits for something that must happen, s; a bound, not a measurement."""
 AGAIN = """
 import sys

@@ -147,17 +147,23 @@ def test_it_learns_from_rewards_alone_and_goes_on_from_a_saved_brain(
 
 
 def test_without_a_motor_node_it_says_so_and_goes_on(world: World, yaml: Path) -> None:
-    with world.brain(yaml, "answer_timeout:=0.3"):
+    with world.brain(yaml, "answer_timeout:=60.0"):
         world.until(lambda: world.contracts, "the contract")
         world.until_heard()
+        # It does not begin before it is heard; only then it may be impatient.
+        world.until_state(BrainStatus.WAITING, "waits for a new sample of camera, joints")
+        world.set(answer_timeout=0.3)
         for cycle in range(3):
             world.look(1.0 + cycle)
             world.until_cycles(cycle + 1)
-        world.until(lambda: len(world.answers) >= 2, "answers of the brain's own")
+            world.until(lambda n=cycle: len(world.answers) > n, "an answer of the brain's own")
         answer = world.answers[0]
         assert (answer.run, answer.cycle, answer.executed) == (world.contracts[0].run, 0, False)
         assert answer.duration == pytest.approx(PERIOD) and "did not answer" in answer.reason
-        assert any("goes on without an answer" in sentence for _, sentence in world.said)
+        world.until(
+            lambda: any("goes on without an answer" in sentence for _, sentence in world.said),
+            "word of it",
+        )
         # An answer that comes late is not an error, and the next one counts as ever.
         world.done(1)
         world.set(answer_timeout=60.0)
@@ -195,7 +201,10 @@ def test_in_real_time_services_steer_it_and_bad_samples_do_not_stop_it(
     def now() -> float:
         return peer.node.get_clock().now().nanoseconds * 1e-9
 
-    with world.brain(yaml, "pacing:=realtime", "stop_at_cycle:=5") as node:
+    # However late a busy computer looks at an image, it is not too old.
+    patient = tmp_path / "patient.yaml"
+    patient.write_text(yaml.read_text().replace("topic: camera,", "topic: camera, max_age: 3.0,"))
+    with world.brain(patient, "pacing:=realtime", "stop_at_cycle:=5") as node:
         world.until(lambda: world.contracts, "the contract")
         world.until_heard()
 
@@ -205,10 +214,12 @@ def test_in_real_time_services_steer_it_and_bad_samples_do_not_stop_it(
 
         world.until(paused, "the pause")
         world.until_state(BrainStatus.PAUSED, "paused before cycle 5")
-        assert world.status.cycle == len(world.spikes) == 5
+        assert world.status.cycle == 5
+        world.until_cycles(5)
         stamps = [message.header.stamp for message in world.spikes]
         times = np.array([stamp.sec + 1e-9 * stamp.nanosec for stamp in stamps])
-        assert times[-1] - times[0] >= 3 * PERIOD
+        # One period each; the first may be up to two late before they are counted anew.
+        assert times[-1] - times[0] >= 2 * PERIOD
         refused = world.call("resume")
         assert not refused.success and "stop_at_cycle is 5" in refused.message
 
@@ -294,6 +305,7 @@ def test_the_life_cycle_can_be_driven_again_and_again(world: World, yaml: Path) 
             if not again:
                 break
             assert peer.transition(name, Transition.TRANSITION_CLEANUP)
+            world.until_unheard()
             assert peer.transition(name, Transition.TRANSITION_CONFIGURE)
         assert len({contract.run for contract in world.contracts}) == 3
         assert peer.transition(name, Transition.TRANSITION_ACTIVATE)

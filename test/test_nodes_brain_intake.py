@@ -389,6 +389,7 @@ def test_bytes_of_a_driver_are_read_by_the_info_beside_them(
             "topic": f"{topic}/audio",
             "message": f"audio_common_msgs/msg/{kind.__name__}",
             "sound": sound,
+            "max_age": 30.0,  # however late a busy computer is
         }
     )
     mouth = rig.publisher(kind, f"{topic}/audio")
@@ -539,6 +540,7 @@ def test_a_message_without_a_stamp_is_dated_by_its_receipt(rig: Rig) -> None:
             "topic": "intake/force",
             "message": "std_msgs/msg/Float64MultiArray",
             "fields": ["data[0:2]"],
+            "max_age": 30.0,  # however late a busy computer is
         }
     )
     before = rig.node.now()

@@ -105,6 +105,8 @@ def test_it_runs_learns_and_saves_a_brain_file_without_an_architecture(
         ]
         assert contract.stdp3_layers == ("pan", "tilt", "grip")
         peer.until(lambda: all(p.get_subscription_count() for p in publishers), "subscriptions")
+        # Whom it tells its status, it knows to listen to its spikes as well.
+        peer.until(lambda: statuses, "the status")
         for cycle in range(6):
             stamp = 1.0 + 0.04 * cycle
             raw = image(pixels, stamp)
@@ -118,7 +120,7 @@ def test_it_runs_learns_and_saves_a_brain_file_without_an_architecture(
         rasters = [read_spike_raster(message, contract).rasters["pan"] for message in spikes]
         assert {raster.shape for raster in rasters} == {(40, 48)}
         assert sum(int(raster.sum()) for raster in rasters) > 0
-        peer.until(lambda: statuses and statuses[-1].mean_rate > 0, "a rate")
+        peer.until(lambda: any(status.mean_rate > 0 for status in statuses), "a rate")
         node.signal(signal.SIGTERM)
         assert node.end() == 0
     for publisher in publishers:

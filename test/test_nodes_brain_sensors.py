@@ -137,12 +137,24 @@ def test_a_brain_of_many_sensors(world: World, tmp_path: Path) -> None:
         # Nothing in range is far, which is a rate; a wall is near, which is none.
         world.until(lambda: spikes("near")[0] > 0 and spikes("near")[1:] == [0, 0, 0], "a wall")
         world.until(lambda: turns(0.0, range(1), "yaw"), "silence")
-        world.until_state(BrainStatus.RUNNING, "joints: no fresh state of grip")
+
+        def told() -> bool:
+            sense(0.0, scan, "yaw")  # or it would become too old, too
+            status = world.status
+            complains = "joints: no fresh state of grip" in status.message
+            return status.code == BrainStatus.RUNNING and complains
+
+        world.until(told, "word of the gripper")
         world.until(
-            lambda: reports and "no fresh state of grip" in reports[-1]["says"], "diagnostics"
+            lambda: told() and reports and "no fresh state of grip" in reports[-1]["says"],
+            "diagnostics",
         )
-        world.until(lambda: turns(0.0, range(1), "grip"), "the gripper")
-        world.until(lambda: "no fresh state of" not in world.status.message, "all joints")
+
+        def whole() -> bool:
+            sense(0.0, scan, "yaw", "grip")
+            return "no fresh state of" not in world.status.message
+
+        world.until(whole, "all joints")
 
         def counted() -> bool:
             sense(0.0, scan, "yaw")
@@ -161,7 +173,7 @@ def test_a_brain_of_many_sensors(world: World, tmp_path: Path) -> None:
             "joints missing joints",
         ):
             assert figure in report_, report_
-        assert "camera throttled" in world.status.counter
+        world.until(lambda: "camera throttled" in world.status.counter, "the counter")
     node.destroy_subscription(listening)
     for publisher in topics.values():
         node.destroy_publisher(publisher)

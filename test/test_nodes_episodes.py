@@ -57,17 +57,17 @@ class Teacher:
         self.peer, self.folder = peer, folder
         self.space = namespace or f"/episodes_{next(_spaces)}"
         self.name = f"{self.space}/episodes"
-        self.status = Topic(peer, EpisodeStatus, f"{self.name}/status")
         self.health: list[tuple[bytes, str]] = []
         self._subscription = peer.node.create_subscription(
             DiagnosticArray, "/diagnostics", self._diagnose, 10
         )
         self.until: Callable[[Callable[[], Any], str], Any] = peer.until
-        # Made early: a client that has only just been made may miss its answer.
         self._clients = {
             name: peer.node.create_client(Trigger, f"{self.name}/{name}")
             for name in ("start", "stop")
         }
+        # Made last: a node that is heard on it knows the clients, and can answer them.
+        self.status = Topic(peer, EpisodeStatus, f"{self.name}/status")
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -92,6 +92,7 @@ class Teacher:
     def call(self, name: str) -> Trigger.Response:
         client = self._clients[name]
         self.until(client.service_is_ready, name)
+        self.until(lambda: self.status.heard, "the status")
         future = client.call_async(Trigger.Request())
         self.until(future.done, f"an answer of {name}")
         return future.result()
@@ -129,6 +130,14 @@ class Teacher:
             return next((m for m in far if m.step >= step), None)
 
         return self.awaits(there, f"episode {number}")
+
+    def goes_on_after(self, status: EpisodeStatus, begin: int) -> None:
+        """Wait for a later step than that of a status, from a place in what was heard."""
+        place = status.episode, status.step
+        self.awaits(
+            lambda: any((m.episode, m.step) > place for _, m in self.status.heard[begin:]),
+            f"steps after {place}",
+        )
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the notes of the newest checkpoint."""
@@ -309,13 +318,13 @@ class Resetting:
 def test_the_robot_is_reset_before_each_episode(teacher: Teacher) -> None:
     service = "reset.service:=reset"
     short = overlay(SLOW, {"training": {"episodes": 4}})
-    with teacher.node(short, "start:=true", service, "reset.timeout:=0.3"):
+    with teacher.node(short, "start:=true", service, "reset.timeout:=3.0"):
         missing = teacher.says(PAUSED, f"the reset service {teacher.space}/reset (std_srvs/srv/Tr")
         assert (missing.step, missing.message[-12:]) == (0, "is not there")
         teacher.until(lambda: teacher.health and teacher.health[-1][0] == b"\x01", "its health")
         resetting = Resetting(teacher.space, answers=False)
         try:
-            teacher.says(PAUSED, "has not answered for 0.3 s")
+            teacher.says(PAUSED, "has not answered for 3 s")
             resetting.refuses = "the gripper is stuck"
             resetting.may_answer.set()
             teacher.says(FAILED, "refuses: the gripper is stuck")
@@ -340,7 +349,12 @@ def test_predictions_learn_nothing_and_a_reset_may_be_empty(teacher: Teacher) ->
     resetting = Resetting(teacher.space, Empty)
     kind = ("reset.service:=reset", "reset.type:=std_srvs/srv/Empty", "reset.settle:=0.01")
     try:
-        with teacher.node({}, "start:=true", "predict:=0", "episodes:=3", *kind):
+        with teacher.node({}, "predict:=0", "episodes:=3", *kind):
+            # Else its first answer might get lost, and the node would ask again.
+            service = f"{teacher.space}/reset"
+            teacher.until(lambda: resetting.peer.node.count_clients(service), "its client")
+            teacher.says(IDLE, "waits for ~/start")
+            assert teacher.call("start").success
             assert teacher.says(FINISHED, "predicted 3 episodes").episodes == 3
     finally:
         resetting.close()
@@ -425,20 +439,21 @@ def test_episodes_pause_while_the_motor_node_holds(robot: Robot, robots_teacher:
                 "no fresh joint state"
             )  # said when the step that was under way has been broken
             paused = teacher.says(PAUSED)
-            resets = resetting.calls
             before = len(teacher.status.heard)
             teacher.until(lambda: len(teacher.status.heard) > before + 3, "more of it")
             last = teacher.status.last
             assert (last.episode, last.step) == (paused.episode, paused.step)
+            resetting.may_answer.clear()  # it would not go on if it were reset before
+            begin = len(teacher.status.heard)
             robot.feeling = True
-            teacher.says(RUNNING)
-            assert resetting.calls == resets
+            teacher.goes_on_after(paused, begin)
+            resetting.may_answer.set()
             # What a person sees to: the episode is begun anew.
-            halted_in = teacher.in_episode(2).episode
+            teacher.in_episode(2)
             resets = resetting.calls
             robot.call("halt")
             teacher.says(PAUSED, "halted by ~/halt")
-            teacher.says(PAUSED, "halted by ~/halt")
+            halted_in = teacher.says(PAUSED, "halted by ~/halt").episode
             way = len(robot.arm.heard)
             before = len(teacher.status.heard)
             teacher.until(lambda: len(teacher.status.heard) > before + 3, "more of it")
@@ -467,14 +482,14 @@ def test_the_robot_is_held_when_episodes_end(robot: Robot, robots_teacher: Teach
         assert teacher.call("stop").success
         teacher.says(IDLE, "~/start goes on after 0 of 5 episodes", begin)
         robot.until(lambda: held(robot), "a robot that is held")
-        assert list(robot.arm.last.points[-1].velocities) == [0.0, 0.0]
+        robot.until(lambda: stands(robot), "an arm that stands")
         assert teacher.call("start").success
         way = len(robot.arm.heard)
         teacher.until(lambda: len(robot.arm.heard) > way + 2, "a robot on its way")
         node.signal(signal.SIGTERM)
         assert node.end() == 0
         robot.until(lambda: held(robot), "a robot that is held")
-        assert list(robot.arm.last.points[-1].velocities) == [0.0, 0.0]
+        robot.until(lambda: stands(robot), "an arm that stands")
 
 
 def test_what_the_motor_node_says_pauses_or_not() -> None:
@@ -502,6 +517,10 @@ def test_what_the_motor_node_says_pauses_or_not() -> None:
 def held(robot: Robot) -> bool:
     status = robot.status.last
     return (status.state, status.code) == (MotorStatus.HOLDING, MotorStatus.STALE_SPIKES)
+
+
+def stands(robot: Robot) -> bool:
+    return list(robot.arm.last.points[-1].velocities) == [0.0, 0.0]
 
 
 # Settings
@@ -547,6 +566,7 @@ def test_the_shipped_arm_is_trained(teacher: Teacher) -> None:
     space = ("--ros-args", "-r", f"__ns:={teacher.space}")
     teacher.process = NodeProcess(Path("-m"), "ab_ros.cli", "up", str(config), *space)
     with teacher.process as nodes:
+        teacher.says(RUNNING)  # several processes are up; then the training
         assert teacher.says(FINISHED, "version 1 is there: 2 episodes").episodes == 2
         nodes.signal(signal.SIGINT)
         assert nodes.end() == 0

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ros_process import NodeProcess, Peer
+from ros_process import PATIENCE, NodeProcess, Peer
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
+from rclpy.duration import Duration
 from rclpy.parameter import parameter_value_to_python
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
@@ -93,6 +94,10 @@ class Echo:
         self._peer.until(self._publisher.get_subscription_count, "the subscription")
         self._publisher.publish(Float64(data=value))
 
+    def until_received(self) -> None:
+        """Wait until all that was sent has come, not to be taken after a later request."""
+        assert self._publisher.wait_for_all_acked(Duration(seconds=PATIENCE))
+
     def exchange(self, value: float) -> None:
         """Send a value again and again until it comes back: both ends then know of each other.
 
@@ -139,6 +144,7 @@ def test_services_drive_every_transition(peer: Peer, echo: Echo) -> None:
         assert peer.transition("driven", Transition.TRANSITION_CONFIGURE)
         assert peer.state("driven") == "inactive"
         echo.send(1.0)  # ignored: the node is not active
+        echo.until_received()
         answer = peer.call(Trigger, "driven/ask", Trigger.Request())
         assert (answer.success, answer.message) == (False, "nothing to answer")
         for value in (2.0, 3.0):
@@ -171,7 +177,7 @@ def test_a_refused_message_is_counted_and_told(peer: Peer, echo: Echo) -> None:
 
     subscription = peer.node.create_subscription(DiagnosticArray, "/diagnostics", read, 10)
     with tiny() as node:
-        node.wait_for("start")
+        echo.exchange(5.0)
         echo.send(1000.0)
         node.wait_for("value: value 1000.0 is too large")
         peer.until(lambda: reports and reports[-1].get("value refused") == "1", "the count")

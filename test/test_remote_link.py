@@ -50,7 +50,8 @@ def service() -> Iterator[FakeService]:
 
 def remote(fake: FakeService | str, **more: Any) -> RemoteSettings:
     url = fake if isinstance(fake, str) else fake.url
-    quick = {"backoff_first": 0.01, "backoff_most": 0.05, "link_timeout": 1.0, **more}
+    # Silence breaks no link, however busy the machine is, but where a test is about that.
+    quick = {"backoff_first": 0.01, "backoff_most": 0.05, "link_timeout": 10.0, **more}
     return RemoteSettings(url=url, project="p", **quick)
 
 
@@ -87,6 +88,11 @@ def serve_cycles(fake: FakeService) -> None:
             fake.ask(state["cycle"])
 
     fake.on_join, fake.on_event = on_join, on_event
+
+
+def asked(brain: RemoteBrain) -> None:
+    """Wait until the brain has heard what the service needs."""
+    assert eventually(lambda: brain._session.asked is not None)
 
 
 def go(brain: RemoteBrain, camera: Camera, cycles: int = 1) -> list[Cycle]:
@@ -227,6 +233,7 @@ def test_a_cycle_whose_need_was_not_answered_is_as_old_as_the_last_answer(
     now = [5.0]
     with RemoteBrain(remote(service), clock=lambda: now[0]) as brain:
         service.ask(1)
+        asked(brain)
         with pytest.raises(BrainUnreachable):
             brain.run_cycle(Camera(), 0.2)
         now[0] = 9.0
@@ -369,12 +376,12 @@ def test_the_contract_can_be_had_without_a_run(service: FakeService) -> None:
 
 
 def test_a_service_that_is_not_there_can_be_tried_again() -> None:
-    settings = remote(f"http://127.0.0.1:{closed_port()}", connect_timeout=0.3)
-    brain = RemoteBrain(settings)
-    for _ in range(2):
-        with pytest.raises(BrainUnreachable, match="Connection refused"):
-            brain.open()
-        assert brain.run == ""
+    with closed_port() as port:
+        brain = RemoteBrain(remote(f"http://127.0.0.1:{port}"), patience=0.3)
+        for _ in range(2):
+            with pytest.raises(BrainUnreachable, match="Connection refused"):
+                brain.open()
+            assert brain.run == ""
     with pytest.raises(BrainError, match="not open"):
         brain.run_cycle(Camera(), 0.0)
 
@@ -385,7 +392,7 @@ def test_a_busy_service_is_asked_again(service: FakeService) -> None:
         assert brain.run == "run-1"
     service.refuse_start = [409] * 1000
     with pytest.raises(BrainUnreachable, match="409: not now"):
-        RemoteBrain(remote(service, connect_timeout=0.2)).open()
+        RemoteBrain(remote(service), patience=0.2).open()
 
 
 @pytest.mark.parametrize(
@@ -413,17 +420,18 @@ def test_a_run_that_cannot_be_joined_is_stopped(service: FakeService) -> None:
     with pytest.raises(BrainError, match="not with this key"):
         RemoteBrain(remote(service)).open()
     assert service.count("stop") == 1
-    elsewhere = f"http://127.0.0.1:{closed_port()}"
-    service.realtime = {"url": elsewhere}
-    settings = remote(service, allowed_origins=(elsewhere,), connect_timeout=0.3)
-    with pytest.raises(BrainUnreachable, match=elsewhere):
-        RemoteBrain(settings).open()
+    with closed_port() as port:
+        elsewhere = f"http://127.0.0.1:{port}"
+        service.realtime = {"url": elsewhere}
+        settings = remote(service, allowed_origins=(elsewhere,), connect_timeout=2.0)
+        with pytest.raises(BrainUnreachable, match=elsewhere):
+            RemoteBrain(settings).open()
     assert service.count("stop") == 2
 
 
 def test_a_namespace_that_does_not_answer_is_not_waited_for_for_ever(service: FakeService) -> None:
     service.realtime = {"namespace": "/other"}
-    settings = remote(service, connect_timeout=0.3)
+    settings = remote(service, connect_timeout=2.0)
     with pytest.raises(BrainError):
         RemoteBrain(settings).open()
     assert service.count("stop") == 1
@@ -507,7 +515,7 @@ def test_certificates_are_verified(tmp_path: Path) -> None:
     context.load_cert_chain(certificate, key)
     with FakeService(certificate=context) as fake:
         with pytest.raises(BrainUnreachable, match="certificate verify failed"):
-            RemoteBrain(remote(fake, connect_timeout=0.3)).open()
+            RemoteBrain(remote(fake), patience=0.3).open()
         with RemoteBrain(remote(fake, ca_file=str(certificate))) as brain:
             fake.wait(lambda: fake.names() == ["run:join"])
             assert brain.run == "run-1"
@@ -604,7 +612,7 @@ def test_a_namespace_that_is_closed_is_joined_again(service: FakeService) -> Non
 
 def test_a_half_open_link_is_noticed(service: FakeService) -> None:
     service.extensions = EXTENSIONS
-    with Link(remote(service, link_timeout=0.4)) as link:
+    with Link(remote(service, link_timeout=2.0)) as link:
         reasons: list[str] = []
         joined = threading.Semaphore(0)
         link.subscribe(LinkEvent.LOST, lambda _, reason: reasons.append(reason))
@@ -614,7 +622,7 @@ def test_a_half_open_link_is_noticed(service: FakeService) -> None:
         assert joined.acquire(timeout=PATIENCE)
         service.freeze()
         assert eventually(lambda: bool(reasons))
-        assert "silent for 0.4 s" in reasons[0]
+        assert "silent for 2 s" in reasons[0]
         assert "trying again" in link.complaint() and service.url in link.complaint()
         service.thaw()
         assert joined.acquire(timeout=PATIENCE)
@@ -625,8 +633,7 @@ def test_meanwhile_the_brain_says_what_is_wrong_and_then_goes_on(service: FakeSe
     service.extensions = EXTENSIONS
     serve_cycles(service)
     camera = Camera()
-    brain = RemoteBrain(remote(service, link_timeout=0.4))
-    with brain:
+    with RemoteBrain(remote(service)) as brain:
         go(brain, camera)
         assert brain.complaints() == []
         service.refuse_realtime = True
@@ -658,7 +665,7 @@ def test_unanswered_rewards_are_told_again_after_the_link_is_back(service: FakeS
     def on_event(sid: str, event: str, payload: Any) -> Any:
         if event == "learn:reward" and not heard.is_set():
             heard.set()
-            service.cut()
+            service.abort(sid)  # before it is answered
         return None
 
     service.on_event = on_event
@@ -682,6 +689,7 @@ def test_a_service_that_is_killed_comes_back_with_a_new_run() -> None:
         brain = RemoteBrain(remote(first), seed=3, fresh=True)
         brain.open()
         go(brain, camera, 3)
+    assert eventually(lambda: bool(brain.complaints()))
     with pytest.raises(BrainUnreachable, match="lost"):
         brain.run_cycle(camera, 0.3)
     brain.done(2)
@@ -829,9 +837,11 @@ def test_a_sample_that_cannot_be_sent_leaves_its_input_silent(service: FakeServi
         sample = Observation(
             "joint", "Proprioception", 1.0, "joint_state", table, {"names": ("a",)}
         )
+        asked(brain)
         with pytest.raises(BrainUnreachable):
-            brain.run_cycle(lambda need: [sample], 0.5)
+            brain.run_cycle(lambda need: [sample], 0.1)
         assert brain.counts()["joint refused"] == 1 and "finite" in brain.last_refusal
+        service.wait(lambda: "io:need_received" in service.names())
     assert [p["sample"] for p in service.payloads("io:need_received")] == ["none"]
 
 
@@ -858,7 +868,7 @@ def test_close_stops_the_run_and_sends_what_still_waits(service: FakeService) ->
 
 def test_close_does_not_wait_for_a_service_that_is_gone() -> None:
     with FakeService() as fake:
-        brain = RemoteBrain(remote(fake, connect_timeout=0.5, link_timeout=0.4))
+        brain = RemoteBrain(remote(fake, connect_timeout=2.0, link_timeout=1.0))
         brain.open()
         fake.freeze()
         brain.reward(Reward(0.5), 0)

@@ -47,14 +47,14 @@ def test_a_server_that_is_killed_comes_back_with_what_was_learned(tmp_path: Path
         saved = weights(learned)
         with pytest.raises(BrainUnreachable):
             robot.go_on(0.5)
+        wait_until(robot.brain.complaints, "the robot notices")
         assert any("lost" in complaint for complaint in robot.brain.complaints())
         robot.brain.set_learning(False)
         with pytest.raises(BrainUnreachable):
             robot.step(0.5)
 
         with ServedProcess(brain, served, server.port):
-            took = wait_until(robot.tries, "the robot goes on")
-            assert took < 5.0
+            wait_until(robot.tries, "the robot goes on")
             assert robot.brain.run == robot.cycles[-1][0] != first
             assert robot.cycles[-1][1] == 0
             robot.go(20)
@@ -96,6 +96,7 @@ def test_a_lost_connection_is_found_again(tmp_path: Path, lessons: Lessons, faul
             elif fault == "refused":
                 proxy.refuse()
                 proxy.cut()
+                wait_until(robot.brain.complaints, "the robot notices")
                 with pytest.raises(BrainUnreachable, match="lost"):
                     robot.go_on(0.3)
                 proxy.accept()
@@ -126,6 +127,8 @@ def test_a_link_that_is_silent_but_open_is_noticed_and_left(
             # The old connection comes to life again, but is not the robot's any more.
             proxy.resume()
             robot.go(20)
+            # Before it is closed, which does not wait for long over such a link.
+            wait_until(lambda: lessons.has_all_of(robot), "the brain was given everything")
         lessons.check(robot)
         assert [number for _, number in robot.cycles] == list(range(len(robot.cycles)))
 
@@ -207,7 +210,7 @@ def test_garbage_is_counted_and_the_robot_goes_on(
     tmp_path: Path, lessons: Lessons, way: str
 ) -> None:
     with serving(tmp_path) as server, FrameProxy(server.port) as proxy:
-        robot = Robot(remote(proxy.url))
+        robot = Robot(remote(proxy.url, link_timeout=1.0))
         with robot:
             robot.go(2)
 
@@ -218,14 +221,14 @@ def test_garbage_is_counted_and_the_robot_goes_on(
             def throw(data: st.DataObject) -> None:
                 drawn = data.draw(st.lists(frames(way, robot.brain.run), min_size=1, max_size=4))
                 proxy.inject(way, *(frame for each in drawn for frame in each))
-                robot.go(1, patience=5.0)
+                robot.go(1)
 
             throw()
             robot.go(5)
             robot.check_numbers()
-            robot.brain.close()
             # What was thrown in may have rewarded as well, but nothing was lost.
-            assert set(robot.told) <= set(lessons.rewards)
+            wait_until(lambda: lessons.has_all_of(robot), "the brain was given everything")
+            robot.brain.close()
             assert sum(server.counts().values()) + sum(robot.brain.counts().values()) > 0
 
 
@@ -290,7 +293,5 @@ def test_on_a_thin_link_frames_drop_instead_of_lagging(tmp_path: Path, pacing: s
     assert seen.taken > 2 * seen.sent
     assert pacing == "gated" or seen.counts["cam held back"] > 0
     assert len(seen.ages) >= 5
-    # Below the bound but for a busy machine's lateness; one frame that waited for another would
-    # be older by the time that the other takes to pass.
-    assert np.median(seen.ages) < seen.bound + 0.1
-    assert max(seen.ages) < seen.bound + 0.5
+    # So a frame is as old as the link makes it; bench/remote.py measures that.
+    assert seen.waited == 0

@@ -69,7 +69,7 @@ class Run:
             process.wait()
 
     def finish(self) -> None:
-        assert self.start().wait(120) == 0
+        assert self.start().wait(300) == 0
 
     @property
     def lines(self) -> int:
@@ -133,7 +133,7 @@ def test_kills_at_random_moments_cost_one_episode_each(
         killed.kill(lines, delay)
         done = killed.checkpoint
         print(f"killed {delay:.3f} s after line {lines}: {killed.lines} lines, checkpoint {done}")
-        if done is None and lines:  # It was quicker than the kill.
+        if done is None and killed.lines:  # It was quicker than the kill.
             break
         assert (done or 0) >= (before or 0)
         # The record has all steps but the one in hand, of at most one unfinished episode.

@@ -16,8 +16,10 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from ab_ros.cli import main
+from ab_ros.cli.checks.config_file import read_config
 from ab_ros.nodes import qos
-from ab_ros.nodes.composed import stopping_order
+from ab_ros.nodes.composed import prepare_brain, stopping_order
+from ab_ros.nodes.remarks import Remarks
 
 pytestmark = pytest.mark.ros
 
@@ -31,6 +33,14 @@ def peer() -> Iterator[Peer]:
     peer = Peer()
     yield peer
     peer.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(root: Path) -> None:
+    """Compile what the demo's brain needs, once on a computer: no test has to wait for that."""
+    brain = read_config(root / "config" / "demo.yaml", Remarks()).node("brain")
+    assert brain is not None
+    prepare_brain(brain.settings)
 
 
 class Arm:
@@ -86,7 +96,8 @@ def test_the_demo_moves_and_is_stopped_robot_first(
     peer: Peer, arm: Arm, root: Path, number: int
 ) -> None:
     with up(root / "config" / "demo.yaml") as node:
-        peer.until(arm.moves, "the arm to move")
+        peer.until(lambda: arm.positions, "the simulation")
+        peer.until(lambda: arm.moves() and arm.commands, "the arm to move")
         for kind in ("motor", "brain", "critic", "sim"):
             node.wait_for(f"{kind:<8}active")
         node.signal(number)

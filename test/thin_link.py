@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Camera:
 
     def __init__(self) -> None:
         self.begin = time.time()
+        self.watch: Callable[[float], None] = lambda stamp: None
         noise = np.random.default_rng(0).integers(0, 255, (15, 20, 3), np.uint8)
         scene = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
         self.frame: bytes = cv2.imencode(".jpg", scene, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
@@ -41,6 +42,7 @@ class Camera:
     def look(self) -> Observation:
         """Return the newest frame."""
         stamp = self.begin + self.taken * self.period
+        self.watch(stamp)
         return Observation("cam", "Image", stamp, "jpeg", self.frame)
 
 
@@ -55,6 +57,7 @@ class Seen:
         one frame takes to pass.
     taken, sent : frames of the camera, and those that went over the link.
     under_way : most frames at once on their way.
+    waited : frames that were there, and waited, while the one before was still on its way.
     counts : of the remote brain.
     """
 
@@ -63,6 +66,7 @@ class Seen:
     taken: int
     sent: int
     under_way: int
+    waited: int
     counts: Mapping[str, int]
 
 
@@ -84,6 +88,8 @@ def look_through(
     sent: list[int] = []
     arrived: list[int] = []
     under_way = [0]
+    looks: dict[float, int] = {}  # frames that had arrived when a frame was looked at
+    waited: list[float] = []
     run_cycle, emit, put = EmbeddedBrain.run_cycle, Connection.emit, Samples.put
 
     def ran(brain: EmbeddedBrain, observe: Any, timeout: float = 0.0) -> Any:
@@ -99,10 +105,16 @@ def look_through(
 
     async def leaves(connection: Connection, event: str, payload: Any, answer: Any = None) -> bool:
         if event == "io:chunk" and payload["inputId"] == "cam":
+            if looks[payload["t"]] < len(sent):
+                waited.append(payload["t"])
             sent.append(payload["seq"])
             under_way.append(len(sent) - len(arrived))
         return await emit(connection, event, payload, answer)
 
+    def looked(stamp: float) -> None:
+        looks[stamp] = len(arrived)
+
+    camera.watch = looked
     link = Link(bandwidth, delay)
     with (
         serving(folder) as server,
@@ -128,5 +140,6 @@ def look_through(
         taken,
         len(sent) - before,
         max(under_way),
+        len(waited),
         robot.brain.counts(),
     )

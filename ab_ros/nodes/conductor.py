@@ -36,7 +36,7 @@ from ab_ros.values import Cycle
 
 _DISCOVERY = 3.2  # s; a node that was missed at first is announced again every 3 s
 _SHY = 20.0  # s for nodes of this computer that are known to be there; a bound
-_ANSWER = 20.0  # s; a bound, not a measurement
+_ANSWER = 60.0  # s; a bound, not a measurement
 _MOST_WAITING = 1000  # messages that may wait to be heard
 _MOST_HERE = 120  # participants of a domain whose ports do not meet those of the next one
 _TRANSITIONS = {

@@ -427,6 +427,8 @@ class Demo:
 
         c.wait(f"the end of phase {name!r}", over, timeout=120.0 + 20.0 * (end - begin))
         inside = [(t, a) for t, a in c.errors if begin + tolerance < t <= end + tolerance]
+        # In real time a simulation that has stood still may have leapt over a short phase.
+        inside = inside or c.errors[-1:]
         times, angles = np.array(inside).T
         self.result.phases.append(PhaseRecord(name, track, learning, begin, end, times, angles))
         self._say(name, math.degrees(_rms(angles)), end - begin, end - begin)

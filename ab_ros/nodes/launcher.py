@@ -147,12 +147,15 @@ def _signal(number: int) -> str:
 
 
 def _stop_with_parent() -> Callable[[], None] | None:
-    """Return what makes a child stop (SIGINT, robot first) when this process is killed; Linux."""
+    """Return what makes a child stop, robot first, when this process is killed; Linux.
+
+    By SIGTERM, which ends a node that is still importing; a SIGINT may be lost in an import.
+    """
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
 
     def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return ask
