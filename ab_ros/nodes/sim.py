@@ -328,8 +328,9 @@ class SimNode(AbNode[SimSettings]):
 
     def _dated(self, sound: Observation) -> AudioChunk:
         if self.settings.clock == "system":
-            # The samples' own clock, set anew where the simulation has fallen behind the wall's.
-            epoch = self._stamp() - self._world.time
+            # The samples' own clock, set anew where the simulation has fallen behind the wall's,
+            # but not for a timer that is late: the simulation catches up with that.
+            epoch = self._stamp() - (time.monotonic() - self._began)
             if abs(epoch - self._epoch) > _DRIFT:
                 self._epoch = epoch
         return audio_chunk(sound, self._epoch + self._later + sound.stamp, "microphone")
