@@ -22,6 +22,8 @@ GROUPS = """
       base: {channels: [linear_x], topic: cmd_vel, interface: twist, period: 0.02}
       turn: {channels: [angular_z], topic: cmd_vel_stamped, interface: twist_stamped, period: 0.02}
 """
+PATIENT = "    state_timeout: 1.0\n    max_cycle_age: 10.0\n"
+"""For robots that are played by the test's own process, which may be held up for a moment."""
 CHANNELS = ("a", "b", "c", "g", "j", "p", "q", "w", "k", "e", "linear_x", "angular_z")
 MOVED = ("a", "c", "g", "j", "p", "q", "w", "k", "e", "linear_x", "angular_z")
 

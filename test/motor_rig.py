@@ -93,7 +93,6 @@ class Rig:
         self._spikes = create(SpikeRaster, within("spikes"), qos.own(qos.LOCKSTEP))
         self._states = create(JointState, within("joint_states"), qos.own(qos.LOCKSTEP))
         self.done = Topic(peer, CycleDone, within("cycle_done"))
-        self.status = Topic(peer, MotorStatus, within("motor/status"))
         self.arm = Trajectory(peer, within("arm/cmd"))
         self.forward = Values(peer, Float64MultiArray, within("forward/cmd"), lambda m: m.data[0])
         self.hand = Values(peer, Float64, within("hand/cmd"), lambda m: m.data)
@@ -107,11 +106,13 @@ class Rig:
         self.stamped = Values(
             peer, TwistStamped, within("cmd_vel_stamped"), lambda m: m.twist.angular.z
         )
-        # Made early: a client that has only just been made may miss its answer.
         self._clients = {
             name: peer.node.create_client(Trigger, within(f"motor/{name}"))
             for name in ("halt", "resume")
         }
+        # Made last: the motor node discovers all of these in order, so that it knows whom it
+        # publishes to and answers once its status is heard.
+        self.status = Topic(peer, MotorStatus, within("motor/status"))
         self.positions: dict[str, Track] = {
             "c": self.forward,
             "g": self.hand,
@@ -133,6 +134,7 @@ class Rig:
         """Whether each joint's state is a message of its own."""
         self.neuron = 0
         self.sent: dict[tuple[str, int], float] = {}
+        self.last_sent = "", 0
         self.last_state = 0.0
         self.bad: dict[str, float] = {}
         self.speeds: dict[str, float] = {}
@@ -156,8 +158,9 @@ class Rig:
             max(self.number, values["number"] + 1) if "run" not in changes else self.number
         )
         self._spikes.publish(message)
-        self.sent[message.run, message.cycle] = time.monotonic()
-        return message.run, message.cycle
+        self.last_sent = message.run, message.cycle
+        self.sent[self.last_sent] = time.monotonic()
+        return self.last_sent
 
     def _on_beat(self) -> None:
         if self.beating:
@@ -212,25 +215,47 @@ class Rig:
             lambda: self.ask(populations=[]).code != int(MotorStatus.WRONG_RUN), "the run"
         )
 
-    def executed(self, count: int = 1) -> None:
-        """Wait until some more cycles have been executed."""
-        begin = len(self.done.heard)
+    def executed(self, count: int = 1, run: str = "") -> None:
+        """Wait until some cycles that are sent from now on, or of another run, are executed."""
+        begin, first = len(self.done.heard), 0 if run else self.number
+        run = run or self.run
         self.peer.until(
-            lambda: sum(m.executed for _, m in self.done.heard[begin:]) >= count,
+            lambda: (
+                sum(
+                    m.executed and m.run == run and m.cycle >= first
+                    for _, m in self.done.heard[begin:]
+                )
+                >= count
+            ),
             f"{count} executed cycles; {self.status.last}",
         )
 
-    def reaches(self, state: int, code: int | None = None) -> MotorStatus:
-        """Wait for a status that comes from now on."""
+    def reaches(
+        self, state: int, code: int | None = None, cycle: tuple[str, int] | None = None
+    ) -> MotorStatus:
+        """Wait for a status that comes from now on, and after the answer to that cycle."""
         begin = len(self.status.heard)
 
         def found() -> Any:
             for _, message in self.status.heard[begin:]:
-                if message.state == state and code in (None, message.code):
+                right = message.state == state and code in (None, message.code)
+                if right and cycle in (None, (message.run, message.cycle)):
                     return message
             return None
 
         return self.peer.until(found, f"state {state} and code {code}; {self.status.last}")
+
+    def measures(self, **positions: float) -> None:
+        """Wait until the motor node has seen joints somewhere for more than a moment."""
+        begin = len(self.status.heard)
+
+        def seen(message: MotorStatus) -> bool:
+            measured = dict(zip(message.joint, message.measured, strict=True))
+            return all(abs(measured[name] - at) < 1e-6 for name, at in positions.items())
+
+        self.peer.until(
+            lambda: sum(seen(m) for _, m in self.status.heard[begin:]) >= 3, f"{positions}"
+        )
 
     def ready(self) -> None:
         """Wait until the motor node would execute a cycle."""
@@ -273,11 +298,27 @@ class Rig:
         """Return what has been commanded, for "nothing moves": positions, speeds, efforts."""
         return [self.where(), *(track.value for track in self.drives.values())]
 
+    def drives_rest(self) -> bool:
+        """Return whether speeds and efforts are 0."""
+        return all(abs(track.value or 0.0) < 1e-9 for track in self.drives.values())
+
+    def _is_where_told(self) -> bool:
+        """Return whether the commands rest, and the robot is where they are."""
+        (_, before), (_, last) = self.status.heard[-2:]
+        at = self.where()
+        off = [
+            abs(value - at[name])
+            for name, value in zip(last.joint, last.commanded, strict=True)
+            if name in at
+        ]
+        return bool(before.commanded == last.commanded and max(off) < 2e-6 and self.drives_rest())
+
     def rests(self) -> None:
         """Wait until nothing moves because no spikes come."""
         self.beating = False
-        self.reaches(MotorStatus.HOLDING, MotorStatus.STALE_SPIKES)
-        self.listen(3 * CYCLE)
+        self.reaches(MotorStatus.HOLDING, MotorStatus.STALE_SPIKES, self.last_sent)
+        self.peer.until(self._is_where_told, "rest")
+        self.listen(CYCLE)
 
     def stopped(self, since: float, *codes: int) -> MotorStatus:
         """Check that the robot stands within two cycles of a moment, by what it was commanded."""
@@ -287,11 +328,8 @@ class Rig:
             held = status.state == MotorStatus.HOLDING and status.code in codes
             return self._alive() and held
 
-        def rests() -> bool:
-            return all(abs(track.value or 0.0) < 1e-9 for track in self.drives.values())
-
         self.peer.until(holds, f"a stop of code {codes}; {self.status.last}")
-        self.peer.until(rests, f"speeds and efforts of 0; {self.picture()}")
+        self.peer.until(self.drives_rest, f"speeds and efforts of 0; {self.picture()}")
         self.listen(CYCLE)
         ends = {"arm": self.arm.moved_until()}
         ends |= {name: track.moved_until() for name, track in self.positions.items()}

@@ -120,6 +120,7 @@ class Car:
         self.cycle_done.publish(done)
         self.until(lambda: self.time > end - 1e-6, f"time {end}")
         assert self.time == pytest.approx(end, abs=1e-9)
+        self.until(lambda: seconds(self.joints[-1].header.stamp) > end - 1e-6, "joint states")
 
     def close(self) -> None:
         for publisher in self.publishers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def test_a_clock_that_goes_back_throws_away_what_still_plays(
         tmp_path,
         # Slow enough to be moving for long after a cycle.
         more="    following_error: 0.0\n    max_cycle_age: 5.0\n    spike_timeout: 30.0\n"
-        "    steady_timeout: 30.0\n",
+        "    state_timeout: 30.0\n    steady_timeout: 30.0\n    clock_leap: 10.0\n",
     )
     arguments = ("-r", "__ns:=/timed", "-p", "use_sim_time:=true")
     with (
@@ -68,7 +69,9 @@ def test_a_clock_that_goes_back_throws_away_what_still_plays(
         offset[0] = 100.0
         status = rig.reaches(State.HOLDING, Code.CLOCK_JUMP)
         assert "went back" in status.message
-        rig.peer.until(lambda: rig.wheel.value == 0.0, "the wheels' stop")
+        wheels = rig.velocities.values()
+        rig.peer.until(lambda: all(values.value == 0.0 for values in wheels), "the wheels' stop")
+        rig.listen(CYCLE)
         at = rig.picture()[0]
         rig.listen(2 * CYCLE)
         assert rig.picture()[0]["c"] == at["c"] < STEP * T / 2
@@ -78,9 +81,11 @@ def test_a_clock_that_goes_back_throws_away_what_still_plays(
         rig.feel(c=0.0, j=0.0)
         rig.reaches(State.ACTIVE)
         assert rig.picture()[0]["c"] == at["c"]
+        begin = len(rig.forward.heard)
         assert rig.answer(*rig.send()).executed
+        rig.peer.until(lambda: len(rig.forward.heard) > begin, "a command")
         rig.listen(CYCLE)
-        assert 0.0 < rig.where()["c"] <= STEP * T * 1.001
+        assert all(0.0 < value <= STEP * T * 1.001 for value in rig.forward.values[begin:])
 
 
 def test_a_clock_that_stands_still_or_leaps_stops_the_robot(
@@ -95,12 +100,11 @@ def test_a_clock_that_stands_still_or_leaps_stops_the_robot(
         last[0] = now
         return shown[0]
 
+    path = parameters(tmp_path, more="    clock_leap: 10.0\n")
     arguments = ("-r", "__ns:=/clocked", "-p", "use_sim_time:=true")
     with (
         ticking(motor_peer, clock),
-        rigged(
-            motor_peer, parameters(tmp_path), *arguments, namespace="/clocked", clock=clock
-        ) as rig,
+        rigged(motor_peer, path, *arguments, namespace="/clocked", clock=clock) as rig,
     ):
         rig.begin("clocked")
         rig.feeling = True
@@ -124,7 +128,7 @@ def test_a_clock_that_stands_still_or_leaps_stops_the_robot(
 def test_in_lockstep_a_cycle_waits_for_its_joint_state_but_not_for_ever(
     motor_peer: Peer, tmp_path: Path
 ) -> None:
-    path = parameters(tmp_path, more="    pacing: lockstep\n    steady_timeout: 0.5\n")
+    path = parameters(tmp_path, more="    pacing: lockstep\n    steady_timeout: 3.0\n")
     now = [0.0]
     arguments = ("-r", "__ns:=/steps", "-p", "use_sim_time:=true")
     with rigged(motor_peer, path, *arguments, namespace="/steps", clock=lambda: now[0]) as rig:
@@ -167,10 +171,13 @@ def test_in_lockstep_a_cycle_waits_for_its_joint_state_but_not_for_ever(
         # A node that ends answers for what it leaves.
         now[0] += CYCLE
         left = rig.send()
-        rig.listen(0.1)
+        # What is refused at once has come after it.
+        assert rig.answer(*rig.send(run="no such", dt=math.nan)).code == Code.WRONG_RUN
+        assert not rig.answers(*left)
         rig.process.signal(signal.SIGINT)
         assert rig.answer(*left).code == Code.NOT_ACTIVE
         assert rig.process.end() == 0
+        rig.peer.until(lambda: all(rig.answers(*cycle) for cycle in rig.sent), "all answers")
         rig.listen(0.2)
         assert all(len(rig.answers(*cycle)) == 1 for cycle in rig.sent)
         # Those of executed cycles, and the stop at the end.

@@ -54,8 +54,7 @@ def test_the_robot_stops_when_the_brain_is_frozen_or_killed(rig: Rig) -> None:
     with NodeProcess(BRAIN, "frozen") as brain:
 
         def goes_on() -> None:
-            rig.peer.until(lambda: rig.done.last.run == "frozen", "cycles")
-            rig.executed(2)
+            rig.executed(2, run="frozen")
 
         goes_on()
         brain.signal(signal.SIGSTOP)
@@ -80,7 +79,7 @@ def test_a_second_source_of_joint_states_holds_the_robot_and_is_named(rig: Rig) 
     assert "position of 'a' jumps from" in rig.status.last.message
     assert "a second publisher of its joint states" in rig.status.last.message
     rig.executed(2)
-    assert rig.reaches(State.ACTIVE).code == Code.OK
+    rig.reaches(State.ACTIVE, Code.OK)
 
 
 def test_a_joint_state_that_is_not_finite_holds_the_robot_until_the_next(rig: Rig) -> None:
@@ -98,11 +97,11 @@ def test_a_joint_state_that_is_not_finite_holds_the_robot_until_the_next(rig: Ri
         rig.process.wait_for(f"joint_states: {says}")
         field.clear()
         rig.executed(2)
-        assert rig.status.last.state == State.ACTIVE
+        rig.reaches(State.ACTIVE)
     # Many drivers give no speeds, or NaN for them.
     rig.speeds["a"] = math.nan
     rig.executed(2)
-    assert rig.status.last.state == State.ACTIVE
+    rig.reaches(State.ACTIVE)
     rig.speeds.clear()
 
 
@@ -115,9 +114,10 @@ def test_a_halt_stays_until_resume(rig: Rig) -> None:
     assert (refused.executed, refused.code) == (False, Code.HALTED)
     # Neither a new run nor a gap in the joint states lets go of it.
     rig.feeling = False
-    rig.listen(0.6)
+    rig.listen(1.5)
     rig.feeling = True
     rig.begin("after the halt")
+    rig.known()
     assert rig.answer(*rig.send()).code == Code.HALTED
     assert rig.trigger("resume").success
     rig.executed(2)
@@ -128,8 +128,8 @@ def test_a_halt_stays_until_resume(rig: Rig) -> None:
 
 @pytest.mark.parametrize("joint", ["a", "c", "p"])
 def test_limits_that_are_shrunk_below_a_moving_joint_stop_it(rig: Rig, joint: str) -> None:
+    rig.peer.until(lambda: rig.where()[joint] > 0.01, "a joint that has moved")
     upper = rig.where()[joint] - 0.001
-    assert upper > 0.0
     assert rig.peer.set_parameters("motor", **{f"limits__{joint}__upper": upper}).successful
     status = rig.stopped(time.monotonic(), Code.LIMIT_FAULT)
     assert repr(joint) in status.message
@@ -142,24 +142,29 @@ def test_limits_that_are_shrunk_below_a_moving_joint_stop_it(rig: Rig, joint: st
 
 def test_deltas_that_are_ten_times_too_large_move_it_no_faster_than_it_may(rig: Rig) -> None:
     gains = {f"mapping__m{index}__gain": 10.0 for index in range(len(MOVED))}
-    assert rig.peer.set_parameters("motor", **gains).successful
+    # At such a speed a robot that is held up for a moment is far from its command.
+    assert rig.peer.set_parameters("motor", **gains, following_error=0.0).successful
     rig.executed(1)
     begin, before = time.monotonic(), rig.where()
     marks = {name: len(track.heard) for name, track in rig.velocities.items()}
     arm = len(rig.arm.heard)
     rig.executed(5)
     after, duration = rig.where(), time.monotonic() - begin
-    status = rig.status.last
-    # Every joint that was held back is named with the rule that did so.
-    assert {text.split(": ")[0] for text in status.limited} == set(MOVED)
-    assert {text.split(": ")[1] for text in status.limited} <= {
-        "velocity",
-        "acceleration",
-        "effort",
-    }
+    # Every joint that was held back is named with the rule that did so; one that was let behind, as
+    # by a computer that is busy for a moment, is brought near first.
+    held_back = {"velocity", "acceleration", "effort"}
+
+    def are_named() -> bool:
+        limited = [text.split(": ") for text in rig.status.last.limited]
+        names, rules = {name for name, _ in limited}, {rule for _, rule in limited}
+        return names == set(MOVED) and rules <= held_back
+
+    rig.peer.until(are_named, "their names and rules")
     for name, track in rig.velocities.items():
-        speeds = track.values[marks[name] :]
-        assert max(speeds) == pytest.approx(2.0)
+        rig.peer.until(
+            lambda t=track, n=marks[name]: max(t.values[n:], default=0.0) > 2.0 - 1e-6, name
+        )
+        assert max(track.values[marks[name] :]) == pytest.approx(2.0)
     for _, message in rig.arm.heard[arm:]:
         times = np.array([seconds(point.time_from_start) for point in message.points])
         path = np.array([list(point.positions) for point in message.points])
@@ -171,3 +176,4 @@ def test_deltas_that_are_ten_times_too_large_move_it_no_faster_than_it_may(rig: 
         assert after[name] - before[name] <= 2.0 * (duration + 2.0 * CYCLE), name
     assert rig.peer.set_parameters("motor", **dict.fromkeys(gains, 1.0)).successful
     rig.rests()
+    assert rig.peer.set_parameters("motor", following_error=0.5).successful

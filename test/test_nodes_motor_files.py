@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from motor_files import ARM_ONLY, parameters
+from motor_files import ARM_ONLY, PATIENT, parameters
 from motor_rig import T, motor, rigged
 from ros_process import NodeProcess, Peer
 from std_msgs.msg import String
@@ -67,7 +67,9 @@ def test_limits_that_the_file_lacks_are_waited_for(motor_peer: Peer, tmp_path: P
 def test_limits_of_the_description_can_be_set_while_it_runs_and_then_win(
     motor_peer: Peer, tmp_path: Path
 ) -> None:
-    path = parameters(tmp_path, groups=ARM_ONLY["groups"], moved=("a", "b"), limited=())
+    path = parameters(
+        tmp_path, groups=ARM_ONLY["groups"], moved=("a", "b"), limited=(), more=PATIENT
+    )
     description = motor_peer.node.create_publisher(
         String, "/tuned/robot_description", qos.own(qos.LATCHED)
     )
@@ -84,10 +86,13 @@ def test_limits_of_the_description_can_be_set_while_it_runs_and_then_win(
         rig.begin("tuned")
         rig.feeling = True
         rig.reaches(State.ACTIVE)
-        rig.beating = True
+        rig.known()
+        # Cycle by cycle: it must not have gone beyond the bound that is yet to come.
+        assert rig.answer(*rig.send()).executed
         rig.peer.until(lambda: "b: velocity" in rig.status.last.limited, "the early limit")
         assert "a: velocity" not in rig.status.last.limited
         takes(limits__a__velocity=0.25)
+        assert rig.answer(*rig.send()).executed
         rig.peer.until(lambda: "a: velocity" in rig.status.last.limited, "the live limit")
         # What no description has, and the file did not, can be set as well.
         for name in ("acceleration", "jerk", "step", "effort", "effort_rate", "margin"):
@@ -96,6 +101,7 @@ def test_limits_of_the_description_can_be_set_while_it_runs_and_then_win(
         refused = rig.peer.set_parameters("/tuned/motor", limits__a__lower=0.75)
         assert "lower must be less than upper, not 0.75 and 0.5" in refused.reason
         description.publish(String(data=URDF.format(both.replace("2.5", "9"))))
+        rig.beating = True
         rig.peer.until(lambda: "a: position" in rig.status.last.limited, "the live bound")
         rig.beating = False
         rig.reaches(State.HOLDING)

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from control_msgs.action import GripperCommand, ParallelGripperCommand
 from diagnostic_msgs.msg import DiagnosticArray
-from motor_files import parameters
+from motor_files import PATIENT, parameters
 from motor_rig import CYCLE, Rig, rigged
 from motor_robot import Gripper
 from ros_process import NodeProcess, Peer
@@ -93,7 +93,7 @@ def bench(motor_peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         moved=("a", "g", "p", "q"),
         limited=("a", "b", "g", "p", "q"),
         # A gripper that does not get its goals does not follow.
-        more="    following_error: 0.0\n    drift_tolerance: 10.0\n",
+        more="    following_error: 0.0\n    drift_tolerance: 10.0\n" + PATIENT,
     )
     with rigged(motor_peer, path) as rig:
         yield Bench(rig)
@@ -105,9 +105,13 @@ def moving(bench: Bench) -> Rig:
 
 
 def test_goals_come_on_change_and_replace_those_before(bench: Bench, rig: Rig) -> None:
-    servers = bench.serve(lasting=True)
+    # A stop in between would be told, too, however near it is.
+    assert rig.peer.set_parameters("motor", spike_timeout=2.0).successful
+    rig.executed(1)
+    servers, told = bench.serve(lasting=True), len(rig.hand.heard)
     rig.peer.until(lambda: all(len(server.heard) > 4 for server in servers), "goals")
     rig.rests()
+    assert rig.peer.set_parameters("motor", spike_timeout=0.0).successful
     for name, server in zip(NAMES, servers, strict=True):
         steps = np.diff(server.values)
         # A stop is told even if it is near.
@@ -119,7 +123,7 @@ def test_goals_come_on_change_and_replace_those_before(bench: Bench, rig: Rig) -
             lambda n=name, s=server: bench.counted(f"{n} goals aborted") >= len(s.heard) - 1,
             "the ends of goals",
         )
-    assert np.all(np.diff(rig.hand.values)[:-1] > DEADBAND)
+    assert np.all(np.diff(rig.hand.values[told:])[:-1] > DEADBAND)
 
 
 def test_a_halt_holds_a_gripper_where_it_is_measured(bench: Bench, rig: Rig) -> None:
@@ -127,8 +131,10 @@ def test_a_halt_holds_a_gripper_where_it_is_measured(bench: Bench, rig: Rig) -> 
     rig.peer.until(lambda: all(server.heard for server in servers), "goals")
     at = {joint: rig.where()[joint] - 0.2 for joint in "pq"}
     rig.bad.update(at)
-    rig.listen(CYCLE)
+    rig.measures(**at)
     assert rig.trigger("halt").success
+    for joint, server in zip("pq", servers, strict=True):
+        rig.peer.until(lambda at=at[joint], s=server: s.value == pytest.approx(at, abs=0.01), joint)
     rig.stopped(time.monotonic(), Code.HALTED)
     for joint, server in zip("pq", servers, strict=True):
         assert server.value == pytest.approx(at[joint], abs=0.01)
@@ -139,8 +145,9 @@ def test_a_halt_holds_a_gripper_where_it_is_measured(bench: Bench, rig: Rig) -> 
 def test_a_stop_that_the_server_rejects_cancels_what_runs(bench: Bench, rig: Rig) -> None:
     servers = bench.serve(lasting=True)
     rig.peer.until(lambda: all(server.heard for server in servers), "goals")
-    rig.bad.update({joint: rig.where()[joint] - 0.2 for joint in "pq"})
-    rig.listen(CYCLE)
+    at = {joint: rig.where()[joint] - 0.2 for joint in "pq"}
+    rig.bad.update(at)
+    rig.measures(**at)
     for server in servers:
         server.accepting = False
     assert rig.trigger("halt").success
@@ -163,7 +170,8 @@ def test_a_server_that_rejects_goals_is_asked_again_but_not_all_the_time(
     rig.executed(8)
     passed = time.monotonic() - begin
     for before, server in zip(asked, servers, strict=True):
-        assert len(server.asked) - before <= passed + 1.0
+        # Requests of before may still have been under way.
+        assert len(server.asked) - before <= passed + 2.0
     rig.process.wait_for("grip: the action server /grip/cmd has rejected the last goal")
     bench.peer.until(
         lambda: all(
@@ -182,7 +190,7 @@ def test_a_server_that_is_not_there_is_told_of_and_found_when_it_comes(
 ) -> None:
     bench.away()
     rig.executed(3)
-    assert rig.status.last.state == State.ACTIVE
+    rig.reaches(State.ACTIVE)
     bench.peer.until(lambda: "no action server" in bench.figures.get("health", ""), "its health")
     servers = bench.serve()
     rig.peer.until(lambda: all(server.heard for server in servers), "goals")
@@ -220,9 +228,13 @@ def test_a_node_that_ends_leaves_its_grippers_where_they_are_measured(
         rig.peer.until(lambda: rig.grip.heard and rig.pinch.heard, "goals")
         at = {joint: rig.where()[joint] - 0.2 for joint in "pq"}
         rig.bad.update(at)
-        rig.listen(0.1)
+        rig.measures(**at)
         rig.process.signal(signal.SIGINT)
         rig.peer.until(lambda: rig.process.process.poll() is not None, "the end")
+        for joint, server in zip("pq", (rig.grip, rig.pinch), strict=True):
+            rig.peer.until(
+                lambda at=at[joint], s=server: s.value == pytest.approx(at, abs=0.1), joint
+            )
         rig.listen(CYCLE)
         for joint, server in zip("pq", (rig.grip, rig.pinch), strict=True):
             assert server.value == pytest.approx(at[joint], abs=0.1)

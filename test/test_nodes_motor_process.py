@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from ab_ros.msg import MotorStatus
-from motor_files import ARM_ONLY, STEP, parameters
+from motor_files import ARM_ONLY, PATIENT, STEP, parameters
 from motor_rig import CYCLE, Rig, T, motor, rigged
 from motor_robot import Topic
 from rclpy.qos import ReliabilityPolicy
@@ -27,19 +27,22 @@ pytestmark = pytest.mark.ros
 
 def test_a_second_motor_node_of_one_name_does_not_become_active(rig: Rig, tmp_path: Path) -> None:
     rig.executed(1)
-    topics = len(rig.peer.node.get_publishers_info_by_topic("/arm/cmd"))
+    rig.peer.until(
+        lambda: len(rig.peer.node.get_publishers_info_by_topic("/arm/cmd")) == 1, "one publisher"
+    )
     with motor(parameters(tmp_path)) as second:
         second.wait_for("another node named /motor is running, and this one does not")
         # On a busy computer it may learn of the first one late; it then stops, and stays so.
         rig.listen(0.7)
         before = set(rig.sent)
         rig.executed(3)
+        cycles = sorted(set(rig.sent) - before)[1:]
+        rig.peer.until(lambda: all(rig.answers(*cycle) for cycle in cycles), "answers")
         rig.listen(0.1)
-        for run, number in sorted(set(rig.sent) - before)[1:-1]:
+        for run, number in cycles:
             assert len(rig.answers(run, number)) == 1
         second.signal(signal.SIGTERM)
         assert second.end() == 0
-    assert topics == 1
 
 
 def test_on_a_signal_the_robot_is_stopped_first(motor_peer: Peer, tmp_path: Path) -> None:
@@ -70,6 +73,10 @@ def test_on_a_signal_the_robot_is_stopped_first(motor_peer: Peer, tmp_path: Path
             assert rig.process.end() == 0
             assert not any("Traceback" in line for line in rig.process.errors)
             rig.beating = False
+        for rig in rigs.values():
+            motor_peer.until(
+                lambda r=rig: r.drives_rest() and r.arm.moved_until() < time.monotonic(), "rest"
+            )
         rig.listen(0.3)
         pictures = [rig.picture() for rig in rigs.values()]
         for name, rig in rigs.items():
@@ -83,7 +90,8 @@ def test_on_a_signal_the_robot_is_stopped_first(motor_peer: Peer, tmp_path: Path
 def test_a_node_that_was_killed_leaves_the_robot_at_rest_and_starts_from_where_it_is(
     motor_peer: Peer, tmp_path: Path
 ) -> None:
-    path = parameters(tmp_path)
+    # It is not to stop before it is killed.
+    path = parameters(tmp_path, more="    spike_timeout: 5.0\n" + PATIENT)
     arguments = ("-r", "__ns:=/reborn")
     with rigged(motor_peer, path, *arguments, namespace="/reborn") as rig:
         rig.begin("first life")
@@ -91,18 +99,25 @@ def test_a_node_that_was_killed_leaves_the_robot_at_rest_and_starts_from_where_i
         rig.ready()
         rig.beating = True
         rig.executed(3)
+        rig.peer.until(lambda: (rig.wheel.value or 0.0) > 0.3, "moving")
         rig.process.process.kill()
         rig.process.end()
+        rig.beating = False
         # A trajectory ends at rest by itself; a forward controller gets nothing more.
         rig.listen(4 * CYCLE)
-        assert rig.arm.moved_until() < time.monotonic() - CYCLE
+        rig.peer.until(lambda: rig.arm.moved_until() < time.monotonic() - CYCLE, "the arm's rest")
         assert rig.wheel.value > 0.0, "what drives on needs a controller with a time-out"
         # Meanwhile the arm has sunk.
         sunk = rig.where()["a"] - 1.0
         rig.bad["a"] = sunk
         heard = {name: len(track.heard) for name, track in rig.positions.items()}
-        trajectories = len(rig.arm.heard)
+        trajectories, told = len(rig.arm.heard), len(rig.status.heard)
         with motor(path, *arguments) as again:
+            # It knows whom it commands, and who commands.
+            rig.peer.until(
+                lambda: len(rig.status.heard) > told and not rig.status.last.output, "its outputs"
+            )
+            rig.beating = True
             rig.peer.until(lambda: len(rig.arm.heard) > trajectories, "commands")
             # While the new node is being discovered, its commands of a few cycles may be lost.
             lost = 6.0 * STEP * T

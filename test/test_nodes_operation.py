@@ -83,6 +83,7 @@ class Loop:
         self.peer, self.space = peer, space
         self.done: list[CycleDone] = []
         self.status = MotorStatus()
+        self.said: list[str] = []
         self.levels: dict[str, tuple[int, str]] = {}
         self.figures: dict[str, dict[str, str]] = {}
         self.clock = peer.node.create_publisher(Clock, "/clock", 10)
@@ -95,6 +96,7 @@ class Loop:
 
     def _status(self, message: MotorStatus) -> None:
         self.status = message
+        self.said.append(message.message)
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -166,7 +168,8 @@ def test_a_clock_may_come_late_stand_still_and_go_back(
             assert simulation.end() == 0
         # It goes back to 0: the simulation is started anew.
         with node("sim", space, config, *world):
-            loop.until(lambda: loop.figures["motor"].get("clock_jumps") == "1", "word of the jump")
+            loop.until(lambda: any("went back by" in text for text in loop.said), "its hold")
+            loop.until(lambda: loop.figures["motor"].get("clock_jumps"), "word of the jump")
             loop.executes()
             loop.until(lambda: loop.levels["brain"][0] == 0, "a sound brain node")
         composed.signal(2)

@@ -37,6 +37,9 @@ class Gripper:
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.client = ActionClient(peer.node, ParallelGripperCommand, "/simulated/gripper_cmd")
+        # Made after the client: who is heard is active, and has discovered the client, too.
+        self.states: list[JointState] = []
+        peer.node.create_subscription(JointState, "/simulated/joint_states", self.states.append, 10)
 
     def ask(self, *position: float, name: str = "gripper_left") -> Any:
         """Send a goal; return its handle once it is answered."""
@@ -59,9 +62,10 @@ def gripper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gripper]:
     file.write_text(SIM)
     peer = Peer("gripper_test")
     arguments = ["--ros-args", "-r", "__ns:=/simulated", "--params-file", str(file)]
-    with NodeProcess(Path("-m"), "ab_ros.nodes.sim", *arguments) as node:
-        node.wait_for("renders with")
-        yield Gripper(peer)
+    with NodeProcess(Path("-m"), "ab_ros.nodes.sim", *arguments):
+        gripper = Gripper(peer)
+        peer.until(lambda: gripper.states, "joint states")
+        yield gripper
     peer.close()
 
 
