@@ -33,7 +33,6 @@ from ab_ros.figures import Figures
 from ab_ros.nodes import qos
 
 EXIT_FAILED = 1
-_LAST_WORDS = 1.0  # s, to hear what is published just before a node is cleaned up
 
 
 class GatedNode(LifecycleNode):
@@ -338,7 +337,7 @@ class GatedNode(LifecycleNode):
 
     def _destroy_entities(self) -> None:
         # What is published just before its publisher is destroyed may be lost.
-        deadline = time.monotonic() + _LAST_WORDS
+        deadline = time.monotonic() + 0.2
         for entity, _ in self._entities:
             left = deadline - time.monotonic()
             if isinstance(entity, Publisher) and left > 0.0:
