@@ -429,15 +429,16 @@ def test_episodes_pause_while_the_motor_node_holds(robot: Robot, robots_teacher:
     teacher, record = robots_teacher, robots_teacher.folder / "steps.csv"
     resetting = Resetting("/taught")
     given = ("start:=true", "reset.service:=reset", f"record:={record}")
+    steps = 8  # of which it is paused in one of the first
+    training = overlay(robot_file(), {"training": {"max_steps": steps}})
     try:
-        with teacher.node(robot_file(), *given) as node:
+        with teacher.node(training, *given) as node:
             teacher.in_episode(1)
             # What clears itself: the step that was broken is executed again.
             robot.feeling = False
             teacher.says(PAUSED, "the motor node holds: no fresh joint state")
-            node.wait_for(
-                "no fresh joint state"
-            )  # said when the step that was under way has been broken
+            # Said when the step that was under way has been broken.
+            node.wait_for("no fresh joint state")
             paused = teacher.says(PAUSED)
             before = len(teacher.status.heard)
             teacher.until(lambda: len(teacher.status.heard) > before + 3, "more of it")
@@ -467,8 +468,10 @@ def test_episodes_pause_while_the_motor_node_holds(robot: Robot, robots_teacher:
     finally:
         robot.feeling = True
         resetting.close()
-    assert steps_of(record) == [(e, s) for e in (1, 2, 3, 4, 5) for s in (1, 2, 3)]
-    assert teacher.summary()["steps"] == 15
+    assert steps_of(record) == [
+        (episode, step) for episode in (1, 2, 3, 4, 5) for step in range(1, steps + 1)
+    ]
+    assert teacher.summary()["steps"] == 5 * steps
 
 
 def test_the_robot_is_held_when_episodes_end(robot: Robot, robots_teacher: Teacher) -> None:
